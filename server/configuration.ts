@@ -1,0 +1,320 @@
+// The environment, parsed once at the edge: values in the shape in which they are used, or every
+// fault at once. Secrets are an object of their own, so that the rest may be logged whole.
+import { createPrivateKey, randomBytes, type KeyObject } from 'node:crypto'
+import proxyAddr from 'proxy-addr'
+import {
+  createEnvironmentReader,
+  InvalidValue,
+  isLoopback,
+  parseChoice,
+  parseHttpUrl,
+  parseInteger,
+  parseList,
+  parseOrigin,
+  parseText,
+  type Environment,
+  type EnvironmentReader,
+} from './environment.ts'
+import { readUpstreams, type Upstream } from './upstream-table.ts'
+
+export interface SessionLifetime {
+  idleTimeoutSeconds: number
+  absoluteTimeoutSeconds: number
+}
+
+export interface Configuration {
+  production: boolean
+  port: number
+  /** The public origin; it alone decides redirect URIs, cookie names and `Secure`. */
+  appUrl: URL
+  /** Other origins from which the client may be served. */
+  frontendOrigins: readonly string[]
+  trustedProxies: number | readonly string[]
+  database: {
+    tls: 'off' | 'no-verify' | 'verify'
+    certificateAuthority: string | undefined
+    poolSize: number
+  }
+  provider: {
+    issuer: URL
+    clientId: string
+    scopes: string
+    resource: string | undefined
+    audience: string | undefined
+    sendLogoutHint: boolean
+    requireLogoutTokenType: boolean
+  }
+  upstreams: readonly Upstream[]
+  session: SessionLifetime & { sameSite: 'strict' | 'lax' | 'none' }
+  refreshBeforeSeconds: number
+  webSocketsPerSession: number
+  logLevel: 'debug' | 'info' | 'warn' | 'error' | 'silent'
+  processes: number
+}
+
+export type ClientCredentials =
+  | { kind: 'secret'; secret: string }
+  | { kind: 'private_key'; key: KeyObject; keyId: string | undefined }
+  | { kind: 'none' }
+
+export interface Secrets {
+  databaseUrl: string
+  /** Newest first: the first signs and seals, all of them verify and open. */
+  session: readonly string[]
+  client: ClientCredentials
+  metricsToken: string | undefined
+}
+
+/** Parses the environment; throws `ConfigurationFaults` with every faulty variable. Pure but for a random development secret. */
+export function readConfiguration(environment: Environment): {
+  configuration: Configuration
+  secrets: Secrets
+} {
+  const reader = createEnvironmentReader(environment)
+  const { read, readOptional, fault } = reader
+  const production = environment['NODE_ENV'] === 'production'
+
+  const port = read('PORT', '3000', parseInteger('the port', 0, 65_535), 3000)
+  const appUrl = read(
+    'APP_URL',
+    'https://app.example',
+    (text) => new URL(parseOrigin(text)),
+    production ? undefined : new URL(`http://localhost:${port}`),
+  )
+  const https = appUrl?.protocol === 'https:'
+  if (production && appUrl && !https && !isLoopback(appUrl)) {
+    fault('APP_URL', 'must be https in production', 'https://app.example')
+  }
+
+  const sameSite = read('SESSION_SAMESITE', 'lax', parseChoice('strict', 'lax', 'none'), 'strict')
+  if (sameSite === 'none' && appUrl && !https) {
+    fault('SESSION_SAMESITE', 'can be none only when APP_URL is https', 'lax')
+  }
+  const idleTimeoutSeconds = read(
+    'SESSION_IDLE_TIMEOUT',
+    '3600',
+    parseInteger('seconds', 1, 31_536_000),
+    3600,
+  )
+  const absoluteTimeoutSeconds = read(
+    'SESSION_ABSOLUTE_TIMEOUT',
+    '86400',
+    parseInteger('seconds', 1, 34_560_000),
+    86_400,
+  )
+  if (idleTimeoutSeconds > absoluteTimeoutSeconds) {
+    fault('SESSION_IDLE_TIMEOUT', 'must not be longer than SESSION_ABSOLUTE_TIMEOUT', '3600')
+  }
+
+  const configuration: Configuration = {
+    production,
+    port,
+    appUrl,
+    frontendOrigins: read(
+      'FRONTEND_ORIGINS',
+      'https://www.example,https://preview.example',
+      parseList(parseOrigin),
+      [],
+    ),
+    trustedProxies: read('TRUST_PROXY', '1', parseTrustedProxies, https ? 1 : 0),
+    database: readDatabaseTls(reader, environment),
+    provider: {
+      issuer: read('OIDC_ISSUER', 'https://login.example', parseIssuer),
+      clientId: read('OIDC_CLIENT_ID', 'gatehouse', parseText),
+      scopes: read(
+        'OIDC_SCOPES',
+        '"openid profile email offline_access"',
+        parseScopes,
+        'openid profile email offline_access',
+      ),
+      resource: readOptional('OIDC_RESOURCE', 'https://api.example', parseText),
+      audience: readOptional('OIDC_AUDIENCE', 'https://api.example', parseText),
+      sendLogoutHint:
+        read('OIDC_LOGOUT_HINT', 'false', parseChoice('true', 'false'), 'true') === 'true',
+      requireLogoutTokenType:
+        read('OIDC_LOGOUT_TOKEN_TYPE', 'any', parseChoice('required', 'any'), 'required') ===
+        'required',
+    },
+    upstreams: readUpstreams(reader),
+    session: { idleTimeoutSeconds, absoluteTimeoutSeconds, sameSite },
+    refreshBeforeSeconds: read('REFRESH_BEFORE', '300', parseInteger('seconds', 0, 86_400), 300),
+    webSocketsPerSession: read(
+      'WEBSOCKETS_PER_SESSION',
+      '50',
+      parseInteger('sockets', 1, 10_000),
+      50,
+    ),
+    logLevel: read(
+      'LOG_LEVEL',
+      'info',
+      parseChoice('debug', 'info', 'warn', 'error', 'silent'),
+      'info',
+    ),
+    processes: read('WEB_CONCURRENCY', '1', parseInteger('processes', 1, 64), 1),
+  }
+
+  const secrets: Secrets = {
+    databaseUrl: read(
+      'DATABASE_URL',
+      'postgres://user:password@host:5432/gatehouse',
+      parseDatabaseUrl,
+    ),
+    session: read(
+      'SESSION_SECRET',
+      '$(openssl rand -base64 48)',
+      parseSessionSecrets,
+      production ? undefined : [randomBytes(32).toString('base64url')],
+    ),
+    client: readClientCredentials(reader, production),
+    metricsToken: readOptional('METRICS_TOKEN', '$(openssl rand -base64 24)', parseMetricsToken),
+  }
+
+  reader.throwFaults()
+  return Object.freeze({
+    configuration: Object.freeze(configuration),
+    secrets: Object.freeze(secrets),
+  })
+}
+
+/** Where migrations run: only `DATABASE_URL` and its TLS settings, for the release phase, which may know nothing else. */
+export function readDatabaseConfiguration(environment: Environment): {
+  database: Configuration['database']
+  databaseUrl: string
+} {
+  const reader = createEnvironmentReader(environment)
+  const database = readDatabaseTls(reader, environment)
+  const databaseUrl = reader.read(
+    'DATABASE_URL',
+    'postgres://user:password@host:5432/gatehouse',
+    parseDatabaseUrl,
+  )
+  reader.throwFaults()
+  return { database, databaseUrl }
+}
+
+function parseTrustedProxies(text: string): number | string[] {
+  if (/^\d{1,2}$/.test(text)) return Number(text)
+  const addresses = parseList(parseText)(text)
+  try {
+    proxyAddr.compile(addresses)
+  } catch (error) {
+    // proxy-addr answers a bad address with a TypeError, and throws nothing else.
+    if (!(error instanceof TypeError)) throw error
+    throw new InvalidValue(
+      'must be a count of proxies, or addresses, ranges and names like loopback',
+    )
+  }
+  return addresses
+}
+
+function parseIssuer(text: string): URL {
+  const url = parseHttpUrl(text)
+  if (url.search || url.hash) throw new InvalidValue('must be without query and fragment')
+  if (url.protocol === 'http:' && !isLoopback(url))
+    throw new InvalidValue('must be https (http is for loopback alone)')
+  return url
+}
+
+function parseScopes(text: string): string {
+  const scopes = text.split(/\s+/)
+  // OpenID Connect Core §3.1.2.1: without openid it is not a login
+  if (!scopes.includes('openid')) throw new InvalidValue('must contain openid')
+  return scopes.join(' ')
+}
+
+function parseSessionSecrets(text: string): string[] {
+  const secrets = parseList(parseText)(text)
+  if (secrets.length === 0 || secrets.some((secret) => secret.length < 32)) {
+    throw new InvalidValue(
+      'must be secrets of at least 32 characters, newest first, with commas between',
+    )
+  }
+  if (secrets.some((secret) => new Set(secret).size < 8)) throw new InvalidValue('must be random')
+  return secrets
+}
+
+function parseMetricsToken(text: string): string {
+  if (text.length < 16) throw new InvalidValue('must have at least 16 characters')
+  return text
+}
+
+function parseDatabaseUrl(text: string): string {
+  const url = URL.parse(text)
+  if (!url || !/^postgres(ql)?:$/.test(url.protocol))
+    throw new InvalidValue('must be a postgres:// URL')
+  return text
+}
+
+function readDatabaseTls(
+  { read, readOptional, fault }: EnvironmentReader,
+  environment: Environment,
+): Configuration['database'] {
+  const certificateAuthority = readOptional('DATABASE_CA', '"$(cat ca.pem)"', (text) => {
+    if (!text.includes('-----BEGIN CERTIFICATE-----'))
+      throw new InvalidValue('must be a certificate in PEM')
+    return text.replaceAll('\\n', '\n')
+  })
+  const sslMode = URL.parse(environment['DATABASE_URL'] ?? '')?.searchParams.get('sslmode')
+  if (sslMode === 'prefer' || sslMode === 'allow') {
+    fault(
+      'DATABASE_SSL',
+      `must be set, because sslmode=${sslMode} would fall back to plain text`,
+      'no-verify',
+    )
+  }
+  const fromUrl =
+    sslMode === 'disable'
+      ? 'off'
+      : sslMode === 'require' || sslMode === 'no-verify'
+        ? 'no-verify'
+        : sslMode
+          ? 'verify'
+          : environment['DYNO']
+            ? 'no-verify' // Heroku's databases show a self-signed certificate
+            : 'off'
+  const tls = read(
+    'DATABASE_SSL',
+    'verify',
+    parseChoice('verify', 'no-verify', 'off'),
+    certificateAuthority ? 'verify' : fromUrl,
+  )
+  const poolSize = read('DATABASE_POOL_SIZE', '5', parseInteger('connections', 2, 500), 5)
+  return { tls, certificateAuthority, poolSize }
+}
+
+function readClientCredentials(
+  { readOptional, fault }: EnvironmentReader,
+  production: boolean,
+): ClientCredentials {
+  const secret = readOptional('OIDC_CLIENT_SECRET', '…', parseText)
+  const key = readOptional('OIDC_PRIVATE_KEY', '"$(cat key.pem)"', parsePrivateKey)
+  const none = readOptional('OIDC_CLIENT_AUTH', 'none', parseChoice('none'))
+  if (secret && key) fault('OIDC_PRIVATE_KEY', 'must not be set beside OIDC_CLIENT_SECRET', '')
+  if (none && (secret || key))
+    fault('OIDC_CLIENT_AUTH', 'must not be none beside a secret or a key', '')
+  if (key) return { kind: 'private_key', ...key }
+  if (secret) return { kind: 'secret', secret }
+  // RFC 10017 §6.1.3.1: the gate is a confidential client, unless the operator says that it can't be
+  if (production && !none) {
+    fault(
+      'OIDC_CLIENT_SECRET',
+      'is missing (or OIDC_PRIVATE_KEY, or OIDC_CLIENT_AUTH=none for a public client)',
+      '…',
+    )
+  }
+  return { kind: 'none' }
+}
+
+function parsePrivateKey(text: string): { key: KeyObject; keyId: string | undefined } {
+  try {
+    if (!text.startsWith('{'))
+      return { key: createPrivateKey(text.replaceAll('\\n', '\n')), keyId: undefined }
+    const jwk: unknown = JSON.parse(text)
+    if (typeof jwk !== 'object' || jwk === null) throw new TypeError('not a key')
+    const keyId = 'kid' in jwk && typeof jwk.kid === 'string' ? jwk.kid : undefined
+    return { key: createPrivateKey({ key: { ...jwk }, format: 'jwk' }), keyId }
+  } catch {
+    // Whatever is wrong with it, nothing of a private key may reach a message.
+    throw new InvalidValue('must be a private key in PEM or as a JWK')
+  }
+}
