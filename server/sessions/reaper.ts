@@ -1,0 +1,71 @@
+// Expired sessions end like all others, in batches, by one process at a time. It also takes away what
+// has served its time beside them: carried-out logout tokens, and old security events.
+import type { Clock } from '../clock.ts'
+import type { Database, DatabaseLog } from '../database/pool.ts'
+import { DatabaseUnavailable } from '../errors.ts'
+import type { Sessions } from './sessions.ts'
+
+const intervalMs = 60_000
+const batch = 500
+const securityEventsKept = '90 days'
+const lockKey = 4_210_017 // any number, the same in all processes
+
+export interface Reaper extends AsyncDisposable {
+  /** One round; answers how many sessions it ended, or `undefined` when another process is at it. */
+  reap: () => Promise<number | undefined>
+}
+
+export function createReaper({
+  database,
+  sessions,
+  clock,
+  log,
+}: {
+  database: Database
+  sessions: Pick<Sessions, 'endExpired'>
+  clock: Clock
+  log: DatabaseLog
+}): Reaper {
+  const reap = () =>
+    // The lock ends with the transaction, so a process that dies leaves none behind.
+    database.transaction(async (transaction) => {
+      const [lock] = await transaction.query<{ taken: boolean }>(
+        'SELECT pg_try_advisory_xact_lock($1) AS taken',
+        [lockKey],
+      )
+      if (!lock?.taken) return undefined
+      let ended = 0
+      for (let count = batch; count === batch; ended += count)
+        count = await sessions.endExpired(batch)
+      await transaction.query('DELETE FROM logout_token WHERE expires_at < $1', [clock.now()])
+      await transaction.query(
+        `DELETE FROM security_event WHERE id IN (SELECT id FROM security_event
+           WHERE at < $1::timestamptz - $2::interval ORDER BY at LIMIT 5000)`,
+        [clock.now(), securityEventsKept],
+      )
+      return ended
+    })
+
+  let round: Promise<void> = Promise.resolve()
+  const timer = setInterval(
+    () => {
+      round = reap().then(
+        () => undefined,
+        (error: unknown) => {
+          if (!(error instanceof DatabaseUnavailable)) throw error
+          log.warn({ err: error }, 'expired sessions were not ended yet')
+        },
+      )
+    },
+    intervalMs * (0.8 + Math.random() * 0.4),
+  ) // so that processes started together do not march in step
+  timer.unref()
+
+  return {
+    reap,
+    [Symbol.asyncDispose]: async () => {
+      clearInterval(timer)
+      await round
+    },
+  }
+}
