@@ -42,9 +42,8 @@ export function clientOptions(
   { tls, certificateAuthority }: Pick<Configuration['database'], 'tls' | 'certificateAuthority'>,
 ): pg.ClientConfig {
   const url = new URL(databaseUrl)
-  for (const name of [...url.searchParams.keys()]) {
-    if (/^(ssl|uselibpqcompat)/.test(name)) url.searchParams.delete(name)
-  }
+  const ours = [...url.searchParams].filter(([name]) => !/^(ssl|uselibpqcompat)/.test(name))
+  url.search = new URLSearchParams(ours).toString()
   const ca = certificateAuthority === undefined ? {} : { ca: certificateAuthority }
   return {
     connectionString: url.href,

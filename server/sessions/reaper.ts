@@ -8,11 +8,10 @@ import type { Sessions } from './sessions.ts'
 const intervalMs = 60_000
 const batch = 500
 const securityEventsKept = '90 days'
-const lockKey = 4_210_017 // any number, the same in all processes
 
 export interface Reaper extends AsyncDisposable {
-  /** One round; answers how many sessions it ended, or `undefined` when another process is at it. */
-  reap: () => Promise<number | undefined>
+  /** One round; answers how many sessions it ended. */
+  reap: () => Promise<number>
 }
 
 export function createReaper({
@@ -26,25 +25,19 @@ export function createReaper({
   clock: Clock
   log: DatabaseLog
 }): Reaper {
-  const reap = () =>
-    // The lock ends with the transaction, so a process that dies leaves none behind.
-    database.transaction(async (transaction) => {
-      const [lock] = await transaction.query<{ taken: boolean }>(
-        'SELECT pg_try_advisory_xact_lock($1) AS taken',
-        [lockKey],
-      )
-      if (!lock?.taken) return undefined
-      let ended = 0
-      for (let count = batch; count === batch; ended += count)
-        count = await sessions.endExpired(batch)
-      await transaction.query('DELETE FROM logout_token WHERE expires_at < $1', [clock.now()])
-      await transaction.query(
-        `DELETE FROM security_event WHERE id IN (SELECT id FROM security_event
-           WHERE at < $1::timestamptz - $2::interval ORDER BY at LIMIT 5000)`,
-        [clock.now(), securityEventsKept],
-      )
-      return ended
-    })
+  const reap = async () => {
+    let ended = 0
+    for (let count: number | undefined = batch; count === batch; ended += count ?? 0) {
+      count = await sessions.endExpired(batch)
+    }
+    await database.query('DELETE FROM logout_token WHERE expires_at < $1', [clock.now()])
+    await database.query(
+      `DELETE FROM security_event WHERE id IN (SELECT id FROM security_event
+         WHERE at < $1::timestamptz - $2::interval ORDER BY at LIMIT 5000)`,
+      [clock.now(), securityEventsKept],
+    )
+    return ended
+  }
 
   let round: Promise<void> = Promise.resolve()
   const timer = setInterval(

@@ -61,8 +61,8 @@ export interface Sessions extends AsyncDisposable {
   endByProvider: (request: LogoutRequest) => Promise<'replayed' | number>
   /** Which of these are over, asked of the database: for what stays open for long. */
   endedAmong: (sids: readonly SessionIdHash[]) => Promise<Map<SessionIdHash, EndReason>>
-  /** Ends at most `limit` expired ones; answers how many there were. */
-  endExpired: (limit: number) => Promise<number>
+  /** Ends at most `limit` expired ones; answers how many there were, `undefined` when another process is at it. */
+  endExpired: (limit: number) => Promise<number | undefined>
   /** Called at once for what ends here, within a notification's time for what ends elsewhere. Gives the way to stop listening. */
   onEnded: (listener: (ended: SessionEnded) => void) => () => void
   cachedBytes: () => number
@@ -82,6 +82,8 @@ interface Parts {
   events: SessionEvents
   log: DatabaseLog
 }
+
+const reaperLock = 4_210_017 // any number, the same in all processes
 
 export function createSessions({
   database,
@@ -261,12 +263,20 @@ export function createSessions({
       return new Map(rows.map(({ sid, reason }) => [sid, reason]))
     },
 
-    endExpired: (limit) =>
-      end(
-        `sid IN (SELECT sid FROM session WHERE ${expired} LIMIT $3 FOR UPDATE SKIP LOCKED)`,
-        [...expiredNow(), limit],
-        'expired',
-      ),
+    endExpired: async (limit) => {
+      const ended = await database.transaction(async (transaction) => {
+        // Ends with the transaction, so a process that dies leaves no lock behind.
+        const [lock] = await transaction.query<{ taken: boolean }>(
+          'SELECT pg_try_advisory_xact_lock($1) AS taken',
+          [reaperLock],
+        )
+        if (!lock?.taken) return undefined
+        const some = `sid IN (SELECT sid FROM session WHERE ${expired} LIMIT $3 FOR UPDATE SKIP LOCKED)`
+        return endWhere(some, [...expiredNow(), limit], 'expired', transaction)
+      })
+      ended?.announceAll()
+      return ended?.count
+    },
 
     onEnded: (listener) => {
       listeners.add(listener)
