@@ -22,11 +22,12 @@ import {
   type RefreshFailure,
 } from './faults.ts'
 
-/** What the provider granted; `expiresAt` is the access token's end. */
+/** What the provider granted. The instants are the access token's. */
 export interface Grant {
   accessToken: string
   refreshToken: string | undefined
   idToken: string | undefined
+  issuedAt: Date
   expiresAt: Date
 }
 
@@ -131,6 +132,7 @@ export function openProvider({
       accessToken: answer.access_token,
       refreshToken: answer.refresh_token,
       idToken: answer.id_token,
+      issuedAt: askedAt, // from before the request: late by nothing, at worst early
       expiresAt,
     }
   }

@@ -1,108 +1,224 @@
-// The rows that hold a session's tokens: kept at login, replaced by a refresh if nobody else did, gone
-// with the session. What leaves this file is opened; what enters the database is sealed.
-import { channel } from '../database/notifications.ts'
+// The access token for a session, fresh, whoever asks: one read and one refresh at a time for each
+// session in this process, however many requests wait for it, and none at all for most.
+import type { Clock } from '../clock.ts'
+import type { Notifications } from '../database/notifications.ts'
 import type { Queryable } from '../database/pool.ts'
 import type { Grant } from '../provider/provider.ts'
+import { createCache } from '../sessions/cache.ts'
 import type { LiveSession, SessionIdHash } from '../sessions/session.ts'
-import type { Vault } from './vault.ts'
+import type { Sessions } from '../sessions/sessions.ts'
+import type { Refresh, RefreshResult } from './refresh.ts'
+import type { ReadTokens, StoredTokens, TokenRows } from './rows.ts'
 
-/** A session's tokens as a row has them. `version` counts the refreshes. */
-export interface StoredTokens {
-  grant: Grant
-  version: number
+export type TokenOutcome =
+  | { kind: 'fresh' | 'stillValid'; accessToken: string; expiresAt: Date }
+  | { kind: 'ended' }
+  | { kind: 'unavailable'; retryAfterSeconds: number }
+
+export interface FreshOptions {
+  /** The access token that an upstream refused: replaced once, unless it was meanwhile. */
+  rejected?: string
 }
 
-export type ReadTokens =
-  | { kind: 'stored'; tokens: StoredTokens; leaseEndsInMs: number | undefined }
-  /** There is no row: the session is over. */
-  | { kind: 'gone' }
-  /** No secret of ours opens it (any more). */
-  | { kind: 'unreadable' }
-
-export interface TokenRows {
+export interface Tokens extends AsyncDisposable {
+  /**
+   * A token to call an upstream with. `stillValid`: it is near its end and could not be replaced.
+   * `ended`: the session is over. `unavailable`: the token has expired and the provider does not answer.
+   * Answers within 20 s. Throws `DatabaseUnavailable`.
+   */
+  fresh: (session: LiveSession, options?: FreshOptions) => Promise<TokenOutcome>
+  /** The tokens as they are, for `/auth/me` and the logout; `undefined` when there are none to read. */
+  read: (session: LiveSession) => Promise<Grant | undefined>
+  /** Stores a new session's tokens, in the transaction that begins it. */
   keep: (transaction: Queryable, id: string, sid: SessionIdHash, grant: Grant) => Promise<void>
-  read: (session: LiveSession) => Promise<ReadTokens>
-  /** Takes the right to refresh this version for so long; `undefined` when another one has it, or the version is gone by. */
-  takeLease: (session: LiveSession, version: number, leaseMs: number) => Promise<boolean>
-  /** Gives it back after a refresh that brought nothing. */
-  returnLease: (session: LiveSession, version: number) => Promise<void>
-  /** Stores the next version and tells the other processes; `false` when this version is not there any more. */
-  replace: (session: LiveSession, version: number, grant: Grant) => Promise<boolean>
 }
 
-interface Row {
-  sealed: Buffer
-  version: number
-  access_token_expires_at: Date
-  lease_ms: number | null
+interface CachedToken {
+  accessToken: string
+  expiresAt: Date
+  refreshAtMs: number
+  outcome: TokenOutcome
 }
 
-export function createTokenRows(database: Queryable, vault: Vault): TokenRows {
-  const seal = (id: string, sid: SessionIdHash, { accessToken, refreshToken, idToken }: Grant) =>
-    vault.seal(JSON.stringify({ accessToken, refreshToken, idToken }), sid, id)
+interface Flight {
+  startedAt: number
+  result: Promise<RefreshResult>
+}
+
+const cacheBytes = 32 * 1024 * 1024
+const patienceMs = 20_000 // under the 25 s that a proxied request has
+const patienceWhileValidMs = 1000 // a slow provider is not waited for while the old token still holds
+const marginMs = 5000 // a token that ends on its way to the API is no use
+const forcedAgainAfterMs = 10_000 // an API that refuses every token must not become a load on the provider
+const longestBackOffMs = 30_000
+
+export function createTokens({
+  rows,
+  refresh,
+  sessions,
+  notifications,
+  clock,
+  refreshBeforeSeconds,
+}: {
+  rows: TokenRows
+  refresh: Refresh
+  sessions: Pick<Sessions, 'end' | 'onEnded'>
+  notifications: Pick<Notifications, 'listening' | 'onMessage' | 'onInterrupted'>
+  clock: Clock
+  refreshBeforeSeconds: number
+}): Tokens {
+  const cache = createCache<SessionIdHash, CachedToken>(cacheBytes)
+  const flights = new Map<SessionIdHash, Flight>()
+  const reads = new Map<SessionIdHash, Promise<ReadTokens>>()
+  const forcedAt = new Map<SessionIdHash, number>()
+  const backOffs = new Map<SessionIdHash, { failures: number; until: number }>()
+
+  const forget = (sid: SessionIdHash) => {
+    cache.forget(sid)
+    forcedAt.delete(sid)
+    backOffs.delete(sid)
+  }
+  sessions.onEnded(({ sid }) => forget(sid))
+  notifications.onInterrupted(() => cache.forgetAll())
+  notifications.onMessage((message) => {
+    // Only token rows send `refreshed`, and they send the hash of a session's id.
+    if ('event' in message && message.event === 'refreshed' && 'sid' in message)
+      cache.forget(message.sid as SessionIdHash)
+  })
+
+  const toCached = ({ accessToken, issuedAt, expiresAt }: Grant): CachedToken => {
+    // A token that lives for less than twice REFRESH_BEFORE would be refreshed at each request.
+    const lifetimeMs = expiresAt.getTime() - issuedAt.getTime()
+    const beforeMs = Math.min(refreshBeforeSeconds * 1000, lifetimeMs / 2)
+    const outcome = { kind: 'fresh', accessToken, expiresAt } as const
+    return { accessToken, expiresAt, refreshAtMs: expiresAt.getTime() - beforeMs, outcome }
+  }
+
+  const remember = (sid: SessionIdHash, { grant }: StoredTokens): CachedToken => {
+    const cached = toCached(grant)
+    if (notifications.listening()) cache.keep(sid, cached, 600 + cached.accessToken.length)
+    return cached
+  }
+
+  const backOff = (sid: SessionIdHash) => {
+    const failures = (backOffs.get(sid)?.failures ?? 0) + 1
+    const waitMs = Math.min(1000 * 2 ** (failures - 1), longestBackOffMs)
+    backOffs.set(sid, { failures, until: performance.now() + waitMs })
+  }
+
+  /** The one refresh of a session in this process. It belongs to no request: all may leave, it goes on. */
+  const fly = (session: LiveSession, old: StoredTokens): Flight => {
+    const { sid } = session
+    const underWay = flights.get(sid)
+    if (underWay) return underWay
+    const run = async () => {
+      try {
+        const result = await refresh(session, old)
+        if (result.kind === 'refreshed') {
+          remember(sid, result.tokens)
+          backOffs.delete(sid)
+        }
+        if (result.kind === 'unavailable') backOff(sid)
+        return result
+      } finally {
+        flights.delete(sid)
+      }
+    }
+    const flight = { startedAt: performance.now(), result: run() }
+    // Whoever waits hears of a failure; if nobody does, the next request tries again.
+    flight.result.catch(() => backOff(sid))
+    flights.set(sid, flight)
+    return flight
+  }
+
+  const readShared = (session: LiveSession): Promise<ReadTokens> => {
+    // A read that began before it was asked for may miss a change that nobody could tell us of.
+    if (!notifications.listening()) return rows.read(session)
+    const underWay = reads.get(session.sid)
+    if (underWay) return underWay
+    const started = rows.read(session).finally(() => reads.delete(session.sid))
+    reads.set(session.sid, started)
+    return started
+  }
+
+  const isForced = (sid: SessionIdHash, token: CachedToken, rejected: string | undefined) =>
+    rejected === token.accessToken &&
+    performance.now() - (forcedAt.get(sid) ?? -Infinity) > forcedAgainAfterMs
+
+  const withoutCache = async (
+    session: LiveSession,
+    rejected: string | undefined,
+  ): Promise<TokenOutcome> => {
+    const { sid } = session
+    const stored = await readShared(session)
+    if (stored.kind === 'gone') return { kind: 'ended' }
+    if (stored.kind === 'unreadable') {
+      // Sealed under a secret that was taken away: it can't come back, so it ends cleanly.
+      await sessions.end(sid, 'grant_ended')
+      return { kind: 'ended' }
+    }
+
+    const token = remember(sid, stored.tokens)
+    const forced = isForced(sid, token, rejected)
+    const now = clock.now().getTime()
+    if (!forced && now < token.refreshAtMs) return token.outcome
+
+    const validForMs = token.expiresAt.getTime() - marginMs - now
+    const stillValid = { ...token.outcome, kind: 'stillValid' } as TokenOutcome // `outcome` is a fresh one
+    const pausedMs = (backOffs.get(sid)?.until ?? 0) - performance.now()
+    if (stored.tokens.grant.refreshToken === undefined) {
+      if (validForMs > 0) return stillValid
+      await sessions.end(sid, 'expired')
+      return { kind: 'ended' }
+    }
+    if (pausedMs > 0 && !flights.has(sid)) {
+      return validForMs > 0
+        ? stillValid
+        : { kind: 'unavailable', retryAfterSeconds: Math.ceil(pausedMs / 1000) }
+    }
+
+    if (forced) forcedAt.set(sid, performance.now())
+    const flight = fly(session, stored.tokens)
+    const patience = validForMs > 0 && !forced ? patienceWhileValidMs : patienceMs
+    const result = await withPatience(
+      flight.result,
+      patience - (performance.now() - flight.startedAt),
+    )
+    if (result?.kind === 'ended') return result
+    if (result?.kind === 'refreshed') return toCached(result.tokens.grant).outcome
+    return validForMs > 0 ? stillValid : { kind: 'unavailable', retryAfterSeconds: 5 }
+  }
 
   return {
-    keep: async (transaction, id, sid, grant) => {
-      await transaction.query(
-        'INSERT INTO token (sid, sealed, access_token_expires_at) VALUES ($1, $2, $3)',
-        [sid, seal(id, sid, grant), grant.expiresAt],
-      )
+    fresh: async (session, { rejected } = {}) => {
+      const token = notifications.listening() ? cache.find(session.sid) : undefined
+      if (token && rejected !== token.accessToken && clock.now().getTime() < token.refreshAtMs)
+        return token.outcome
+      return withoutCache(session, rejected)
     },
-
     read: async (session) => {
-      const [row] = await database.query<Row>(
-        `SELECT sealed, version, access_token_expires_at,
-           (extract(epoch FROM lease_until - now()) * 1000)::float8 AS lease_ms FROM token WHERE sid = $1`,
-        [session.sid],
-      )
-      if (!row) return { kind: 'gone' }
-      const opened = parseSealed(vault.open(row.sealed, session.sid, session.id))
-      if (!opened) return { kind: 'unreadable' }
-      const grant = { ...opened, expiresAt: row.access_token_expires_at }
-      const leaseEndsInMs = row.lease_ms !== null && row.lease_ms > 0 ? row.lease_ms : undefined
-      return { kind: 'stored', tokens: { grant, version: row.version }, leaseEndsInMs }
+      const stored = await rows.read(session)
+      return stored.kind === 'stored' ? stored.tokens.grant : undefined
     },
-
-    // The database's clock alone decides about leases: those of two machines may differ.
-    takeLease: async (session, version, leaseMs) => {
-      const taken = await database.query(
-        `UPDATE token SET lease_until = now() + $3 * interval '1 millisecond'
-         WHERE sid = $1 AND version = $2 AND (lease_until IS NULL OR lease_until < now()) RETURNING sid`,
-        [session.sid, version, leaseMs],
-      )
-      return taken.length > 0
-    },
-
-    returnLease: async (session, version) => {
-      await database.query(
-        `WITH returned AS (UPDATE token SET lease_until = NULL WHERE sid = $1 AND version = $2 RETURNING sid)
-         SELECT pg_notify('${channel}', json_build_object('event', 'refreshed', 'sid', sid)::text) FROM returned`,
-        [session.sid, version],
-      )
-    },
-
-    replace: async (session, version, grant) => {
-      const replaced = await database.query(
-        `WITH replaced AS (UPDATE token SET sealed = $3, access_token_expires_at = $4, version = version + 1, lease_until = NULL
-           WHERE sid = $1 AND version = $2 RETURNING sid)
-         SELECT pg_notify('${channel}', json_build_object('event', 'refreshed', 'sid', sid)::text) FROM replaced`,
-        [session.sid, version, seal(session.id, session.sid, grant), grant.expiresAt],
-      )
-      return replaced.length > 0
+    keep: rows.keep,
+    [Symbol.asyncDispose]: async () => {
+      await Promise.allSettled([...flights.values()].map(({ result }) => result))
     },
   }
 }
 
-function parseSealed(text: string | undefined): Omit<Grant, 'expiresAt'> | undefined {
-  if (text === undefined) return undefined
-  const value: unknown = JSON.parse(text) // authenticated, so it is what `seal` wrote
-  if (typeof value !== 'object' || value === null || !('accessToken' in value)) return undefined
-  const read = (token: unknown) => (typeof token === 'string' ? token : undefined)
-  const accessToken = read(value.accessToken)
-  if (accessToken === undefined) return undefined
-  return {
-    accessToken,
-    refreshToken: 'refreshToken' in value ? read(value.refreshToken) : undefined,
-    idToken: 'idToken' in value ? read(value.idToken) : undefined,
+/** The result, or `undefined` when it takes longer; the work itself goes on. */
+async function withPatience<Result>(
+  work: Promise<Result>,
+  patienceMs: number,
+): Promise<Result | undefined> {
+  let timer: NodeJS.Timeout | undefined
+  const impatience = new Promise<undefined>((resolve) => {
+    timer = setTimeout(() => resolve(undefined), Math.max(0, patienceMs))
+  })
+  try {
+    return await Promise.race([work, impatience])
+  } finally {
+    clearTimeout(timer)
   }
 }

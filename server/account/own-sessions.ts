@@ -1,0 +1,42 @@
+// `/auth/sessions`: see one's own sessions, end one, end all others.
+import type { RequestHandler } from 'express'
+import type { OthersEnded, OwnSessions } from '../../shared/contract.ts'
+import { NotFound } from '../errors.ts'
+import type { Guard } from '../protection/guard.ts'
+import type { SessionCookies } from '../sessions/cookie.ts'
+import type { Sessions } from '../sessions/sessions.ts'
+
+interface Parts {
+  guard: Guard
+  sessions: Pick<Sessions, 'own' | 'endOwn' | 'endOthers'>
+  cookies: SessionCookies
+}
+
+export function createListSessions({ guard, sessions }: Parts): RequestHandler {
+  return async (request, response) => {
+    const session = await guard.require(request, response)
+    response.json({ sessions: await sessions.own(session) } satisfies OwnSessions)
+  }
+}
+
+/** 204, or 404 for an id that is not the caller's, whoever else's it is. */
+export function createEndSession({
+  guard,
+  sessions,
+  cookies,
+}: Parts): RequestHandler<{ id: string }> {
+  return async (request, response) => {
+    const session = await guard.require(request, response)
+    const { id } = request.params
+    if (!(await sessions.endOwn(session, id))) throw new NotFound()
+    if (id === session.publicId) response.appendHeader('Set-Cookie', cookies.clear)
+    response.status(204).end()
+  }
+}
+
+export function createEndOtherSessions({ guard, sessions }: Parts): RequestHandler {
+  return async (request, response) => {
+    const session = await guard.require(request, response)
+    response.json({ ended: await sessions.endOthers(session) } satisfies OthersEnded)
+  }
+}

@@ -1,0 +1,248 @@
+// The composition root: every part is made here, once, and wired in the order in which a request meets
+// it. Three doors: the proxied paths (the hot path, without Express), `/auth` and operations, the client.
+import http from 'node:http'
+import express, { Router, type ErrorRequestHandler } from 'express'
+import { paths } from '../shared/contract.ts'
+import { createMe, createRefreshRoute } from './account/me.ts'
+import {
+  createEndOtherSessions,
+  createEndSession,
+  createListSessions,
+} from './account/own-sessions.ts'
+import { createSessionEventStreams } from './account/session-events.ts'
+import { systemClock, type Clock } from './clock.ts'
+import type { Configuration, Secrets } from './configuration.ts'
+import { openNotifications } from './database/notifications.ts'
+import { openDatabase } from './database/pool.ts'
+import { answerTo, BadRequest, HeadersTooLarge, NotFound, toRefusal } from './errors.ts'
+import { createLoginCookies } from './login/login-cookie.ts'
+import { createLoginRoutes } from './login/routes.ts'
+import { createBackChannelLogout } from './logout/back-channel.ts'
+import { createLogout } from './logout/logout.ts'
+import { createReady, live } from './operations/health.ts'
+import { createLog, createRequestLog, type Log } from './operations/log.ts'
+import { createMetrics } from './operations/metrics.ts'
+import { createSecurityEvents } from './operations/security-events.ts'
+import type { Drainable } from './operations/shutdown.ts'
+import { openPages } from './pages.ts'
+import { createCrossSiteRule } from './protection/cross-site.ts'
+import { createCsrf } from './protection/csrf.ts'
+import { createGuard } from './protection/guard.ts'
+import { createAuthLimit, createLoginLimit } from './protection/rate-limits.ts'
+import { createSecurityHeaders } from './protection/security-headers.ts'
+import { openProvider } from './provider/provider.ts'
+import { createProxy } from './proxy/proxy.ts'
+import { createArrival } from './request-facts.ts'
+import { createSessionCookies } from './sessions/cookie.ts'
+import { createReaper } from './sessions/reaper.ts'
+import { createSessions } from './sessions/sessions.ts'
+import { SessionStore } from './sessions/store.ts'
+import { createRefresh } from './tokens/refresh.ts'
+import { createTokenRows } from './tokens/rows.ts'
+import { createTokens } from './tokens/tokens.ts'
+import { createVault, deriveServerKey } from './tokens/vault.ts'
+
+export interface Gate extends Drainable {
+  log: Log
+}
+
+/** Builds the gate. Nothing listens yet, and nothing need be up. Disposing it releases all that it opened. */
+export async function createGate(
+  configuration: Configuration,
+  secrets: Secrets,
+  {
+    clock = systemClock,
+    log = createLog(configuration.logLevel),
+  }: { clock?: Clock; log?: Log } = {},
+): Promise<Gate> {
+  await using opened = new AsyncDisposableStack() // a start that fails closes what it had opened
+  const { appUrl, frontendOrigins, production, upstreams } = configuration
+  let stopping = false
+
+  // What everything stands on
+  const metrics = createMetrics()
+  const database = opened.use(openDatabase(secrets.databaseUrl, configuration.database, log))
+  const notifications = opened.use(openNotifications(database, log))
+  const events = opened.use(
+    createSecurityEvents({ database, log, clock, count: metrics.countEvent }),
+  )
+
+  // Sessions and their tokens
+  const cookies = createSessionCookies(configuration, secrets.session)
+  const labelKey = deriveServerKey(secrets.session, 'session label')
+  const sessions = opened.use(
+    createSessions({
+      database,
+      notifications,
+      cookies,
+      lifetime: configuration.session,
+      labelKey,
+      clock,
+      events,
+      log,
+    }),
+  )
+  opened.use(createReaper({ database, sessions, clock, log }))
+  const provider = opened.use(
+    openProvider({
+      configuration: configuration.provider,
+      appUrl,
+      credentials: secrets.client,
+      clock,
+      log,
+    }),
+  )
+  const rows = createTokenRows(database, createVault(secrets.session, 'tokens'))
+  const refresh = createRefresh({ rows, provider, sessions, notifications, events, log })
+  const { refreshBeforeSeconds } = configuration
+  const tokens = opened.use(
+    createTokens({ rows, refresh, sessions, notifications, clock, refreshBeforeSeconds }),
+  )
+
+  // What every request has to pass
+  const crossSite = createCrossSiteRule({
+    appUrl,
+    frontendOrigins,
+    sessionCookie: cookies.names.session,
+  })
+  const csrf = createCsrf(secrets.session)
+  const guard = createGuard({ sessions, cookies, crossSite, csrf, clock })
+
+  // The proxied paths
+  const proxy = opened.use(
+    createProxy({
+      upstreams,
+      trustedProxies: configuration.trustedProxies,
+      cookieNames: cookies.names,
+      webSocketsPerSession: configuration.webSocketsPerSession,
+      sessions,
+      tokens,
+      crossSite,
+      csrf,
+      events,
+      clock,
+    }),
+  )
+
+  // `/auth`
+  const secure = appUrl.protocol === 'https:'
+  const loginCookies = createLoginCookies({
+    prefix: cookies.names.loginPrefix,
+    secure,
+    vault: createVault(secrets.session, 'login cookie'),
+    clock,
+  })
+  const store = new SessionStore(database, sessions)
+  const eventStreams = createSessionEventStreams({ guard, sessions })
+  const loginRoutes = createLoginRoutes({
+    configuration,
+    secrets: secrets.session,
+    ...{ provider, sessions, store, tokens, cookies, loginCookies, guard, csrf, clock, events },
+  })
+  const auth = Router({ caseSensitive: true, strict: true })
+    .use((request, response, next) => {
+      response.set({ 'Cache-Control': 'no-store', ...crossSite.corsHeaders(request) })
+      if (crossSite.isPreflight(request))
+        response.set(crossSite.preflightHeaders(request)).status(204).end()
+      else next()
+    })
+    .use([paths.login, paths.callback], createLoginLimit())
+    .use(createAuthLimit())
+    .use(loginRoutes)
+    .get(paths.me, createMe({ guard, sessions, tokens, csrf, cookies }))
+    .post(paths.refresh, createRefreshRoute({ guard, sessions, tokens, cookies }))
+    .get(paths.events, eventStreams.handler)
+    .get(paths.sessions, createListSessions({ guard, sessions, cookies }))
+    .delete(`${paths.sessions}/:id`, createEndSession({ guard, sessions, cookies }))
+    .delete(paths.sessions, createEndOtherSessions({ guard, sessions, cookies }))
+    .post(paths.logout, createLogout({ guard, sessions, tokens, provider, cookies }))
+    .post(paths.backChannelLogout, createBackChannelLogout({ provider, sessions, clock, events }))
+
+  const server = http.createServer({
+    keepAliveTimeout: 95_000, // above that of the router in front, which reuses connections for 90 s
+    headersTimeout: 96_000,
+    requestTimeout: 0, // an upload may take as long as it takes; its headers may not
+    shouldUpgradeCallback: ({ headers }) => headers.upgrade?.toLowerCase() === 'websocket',
+  })
+  const pages = opened.use(await openPages(production, server))
+
+  const errorAnswer: ErrorRequestHandler = (error: unknown, request, response, _next) => {
+    const refusal = toRefusal(error)
+    if (refusal.status === 500)
+      log.error({ err: error, requestId: request.facts.requestId }, 'a request failed')
+    events.refused(request, refusal, 'http')
+    if (response.headersSent) return response.destroy()
+    const { status, headers, body } = answerTo(error, request.facts.requestId)
+    return response.status(status).set(headers).send(JSON.stringify(body))
+  }
+
+  const app = express()
+  app.disable('x-powered-by').disable('etag').enable('case sensitive routing')
+  app.use(createSecurityHeaders({ appUrl, production, formTargets: provider.logoutOrigin }))
+  app.get(paths.live, live)
+  app.get(paths.ready, createReady({ database, provider, isStopping: () => stopping }))
+  app.get(paths.metrics, metrics.handler(secrets.metricsToken))
+  app.use((request, _response, next) =>
+    isUnder(paths.auth, request.path) ? auth(request, _response, next) : next(),
+  )
+  app.use((request, _response, next) =>
+    next(isUnder(paths.auth, request.path) ? new NotFound() : undefined),
+  )
+  app.use(pages.handler)
+  app.use(errorAnswer)
+
+  const arrive = createArrival(configuration.trustedProxies)
+  const logRequest = createRequestLog(log, (_request, status, durationMs) =>
+    metrics.requestAnswered(status, durationMs),
+  )
+  server.on('request', (request, response) => {
+    arrive(request)
+    logRequest(request, response)
+    response.setHeader('X-Request-ID', request.facts.requestId)
+    if (stopping) response.shouldKeepAlive = false
+    if (proxy.serves(request.url ?? '')) void proxy.http(request, response)
+    else app(request, response)
+  })
+  server.on('upgrade', (request, socket, head) => {
+    if (pages.ownsUpgrade(request)) return
+    arrive(request)
+    void proxy.upgrade(request, socket, head)
+  })
+  server.on('clientError', (error: Error & { code?: string }, socket) => {
+    if (!socket.writable || error.code === 'ECONNRESET') return void socket.destroy()
+    const refusal = error.code === 'HPE_HEADER_OVERFLOW' ? new HeadersTooLarge() : new BadRequest()
+    const { status, headers, body } = answerTo(refusal, '')
+    const lines = Object.entries({ ...headers, Connection: 'close' }).map(
+      ([name, value]) => `${name}: ${value}\r\n`,
+    )
+    return void socket.end(
+      `HTTP/1.1 ${status} ${http.STATUS_CODES[status]}\r\n${lines.join('')}\r\n${JSON.stringify(body)}`,
+    )
+  })
+
+  metrics.gauge('gatehouse_websockets', 'Open WebSockets', () => proxy.counts().sockets)
+  metrics.gauge(
+    'gatehouse_session_cache_bytes',
+    'Estimated size of the sessions remembered',
+    sessions.cachedBytes,
+  )
+  metrics.gauge(
+    'gatehouse_database_waiting',
+    'Queries that wait for a connection',
+    () => database.connections().waiting,
+  )
+
+  const owned = opened.move()
+  return {
+    server,
+    log,
+    closeLongLived: async () => {
+      stopping = true
+      eventStreams.close()
+      await proxy.closeSockets()
+    },
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  }
+}
+
+const isUnder = (prefix: string, path: string) => path === prefix || path.startsWith(`${prefix}/`)

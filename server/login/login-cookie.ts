@@ -1,0 +1,79 @@
+// A login in progress lives in the browser: one sealed cookie for each, so that tabs can log in side by
+// side and a visitor costs no row. It is found by the `state` that comes back, and used once.
+import { createHash, timingSafeEqual } from 'node:crypto'
+import { parseCookie, stringifySetCookie } from 'cookie'
+import type { Clock } from '../clock.ts'
+import { findCookieValues } from '../sessions/cookie.ts'
+import type { SessionIdHash } from '../sessions/session.ts'
+import type { AuthorizationChecks } from '../provider/provider.ts'
+import type { Vault } from '../tokens/vault.ts'
+import type { ReturnTo } from './return-to.ts'
+
+/** What is remembered from `/auth/login` to `/auth/callback`. */
+export interface LoginInProgress extends AuthorizationChecks {
+  returnTo: ReturnTo
+  /** The session that the browser had: the Strict cookie is not sent to the callback. */
+  previousSession: SessionIdHash | undefined
+  startedAt: number
+}
+
+export interface LoginCookies {
+  /** `Set-Cookie` lines: this login's, and the end of the oldest when there are too many. */
+  begin: (login: LoginInProgress, cookieHeader: string | undefined) => string[]
+  /** The login that this `state` belongs to, if this browser began it and it is not too old. */
+  find: (state: string, cookieHeader: string | undefined) => LoginInProgress | undefined
+  /** `Set-Cookie` that ends it, whatever came of it. */
+  clear: (state: string) => string
+}
+
+const lifetimeSeconds = 600
+const most = 5 // with more, the cookies would outgrow what servers take as a header
+
+export function createLoginCookies({
+  prefix,
+  secure,
+  vault,
+  clock,
+}: {
+  prefix: string
+  secure: boolean
+  vault: Vault
+  clock: Clock
+}): LoginCookies {
+  const nameOf = (state: string) =>
+    prefix + createHash('sha256').update(state).digest('base64url').slice(0, 16)
+  // Lax, because the provider's redirect to the callback comes from another site.
+  const set = (name: string, value: string, maxAge: number) =>
+    stringifySetCookie({ name, value, maxAge, path: '/', httpOnly: true, secure, sameSite: 'lax' })
+
+  const open = (name: string, value: string): LoginInProgress | undefined => {
+    const text = vault.open(Buffer.from(value, 'base64url'), name, '')
+    if (text === undefined) return undefined
+    const login = JSON.parse(text) as LoginInProgress // sealed by `begin`, so it is what `begin` wrote
+    const ageSeconds = (clock.now().getTime() - login.startedAt) / 1000
+    return ageSeconds >= 0 && ageSeconds < lifetimeSeconds ? login : undefined
+  }
+
+  return {
+    begin: (login, cookieHeader) => {
+      const others = Object.entries(parseCookie(cookieHeader ?? ''))
+        .filter(([name]) => name.startsWith(prefix))
+        .map(([name, value]) => ({ name, startedAt: open(name, value ?? '')?.startedAt ?? 0 }))
+        .sort((one, other) => other.startedAt - one.startedAt)
+      const tooMany = others.slice(most - 1).map(({ name }) => set(name, '', 0))
+      const name = nameOf(login.state)
+      const sealed = vault.seal(JSON.stringify(login), name, '').toString('base64url')
+      return [...tooMany, set(name, sealed, lifetimeSeconds)]
+    },
+    find: (state, cookieHeader) => {
+      const name = nameOf(state)
+      const [value, ...others] = findCookieValues(cookieHeader, name)
+      if (value === undefined || others.length > 0) return undefined
+      const login = open(name, value)
+      if (!login) return undefined
+      const [sent, expected] = [Buffer.from(state), Buffer.from(login.state)]
+      return sent.length === expected.length && timingSafeEqual(sent, expected) ? login : undefined
+    },
+    clear: (state) => set(nameOf(state), '', 0),
+  }
+}

@@ -1,0 +1,78 @@
+// The process: configuration, gate, listen, drain. Knows no embedded part: whoever starts it has set
+// the variables.
+import { once } from 'node:events'
+import { readConfiguration, type Configuration, type Secrets } from './configuration.ts'
+import { findMissingMigrations } from './database/migrations.ts'
+import { openDatabase } from './database/pool.ts'
+import { ConfigurationFaults } from './environment.ts'
+import { DatabaseUnavailable } from './errors.ts'
+import { createGate } from './gate.ts'
+import { isPrimary, runWorkers } from './operations/cluster.ts'
+import type { Log } from './operations/log.ts'
+import { drain } from './operations/shutdown.ts'
+
+class MigrationsMissing extends Error {
+  override readonly name = 'MigrationsMissing'
+
+  constructor(missing: string[]) {
+    super(
+      `the database lacks ${missing.join(', ')}: run "npm run migrate" (Heroku's release phase does)`,
+    )
+  }
+}
+
+const stop = new AbortController()
+// Heroku signals every process of a dyno, perhaps twice; to hear it again changes nothing.
+for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stop.abort())
+
+async function run(): Promise<number> {
+  const { configuration, secrets } = readConfiguration(process.env)
+  if (isPrimary && configuration.processes > 1)
+    return runWorkers(configuration.processes, stop.signal)
+
+  await using gate = await createGate(configuration, secrets)
+  const { log, server } = gate
+  await checkMigrations(configuration, secrets, log)
+  server.listen(configuration.port)
+  await once(server, 'listening')
+  log.info(
+    { configuration },
+    `listening on port ${configuration.port} for ${configuration.appUrl.origin}`,
+  )
+
+  if (!stop.signal.aborted) await once(stop.signal, 'abort')
+  const finished = await drain(gate)
+  log.info({ finished }, 'stopped')
+  return 0
+}
+
+/** Refuses a schema that is behind. A database that is down is no reason not to start: `/readyz` says so, and it comes back. */
+async function checkMigrations(
+  configuration: Configuration,
+  secrets: Secrets,
+  log: Log,
+): Promise<void> {
+  await using database = openDatabase(secrets.databaseUrl, configuration.database, log)
+  try {
+    const missing = await findMissingMigrations(database)
+    if (missing.length > 0) throw new MigrationsMissing(missing)
+  } catch (error) {
+    if (!(error instanceof DatabaseUnavailable)) throw error
+    log.warn({ err: error }, 'the database does not answer yet')
+  }
+}
+
+try {
+  process.exitCode = await run()
+} catch (error) {
+  if (error instanceof ConfigurationFaults) {
+    console.error(error.message)
+    process.exitCode = 78 // EX_CONFIG
+  } else {
+    console.error(error instanceof MigrationsMissing ? error.message : error)
+    process.exitCode = 1
+  }
+} finally {
+  // Something that should have ended may hold the process: it has had its time.
+  setTimeout(() => process.exit(), 2000).unref()
+}

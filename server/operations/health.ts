@@ -1,0 +1,45 @@
+// `GET /healthz` and `GET /readyz`: alive while it can answer; ready when what it needs is there.
+import type { RequestHandler } from 'express'
+import { findMissingMigrations } from '../database/migrations.ts'
+import type { Database } from '../database/pool.ts'
+import { DatabaseUnavailable } from '../errors.ts'
+import type { Provider } from '../provider/provider.ts'
+
+export const live: RequestHandler = (_request, response) => {
+  response.set('Cache-Control', 'no-store').json({ live: true })
+}
+
+/** 200 when the database answers, every migration is in and the provider is known; else 503 and which is missing. */
+export function createReady({
+  database,
+  provider,
+  isStopping,
+}: {
+  database: Pick<Database, 'query'>
+  provider: Pick<Provider, 'isKnown'>
+  isStopping: () => boolean
+}): RequestHandler {
+  return async (_request, response) => {
+    const missing = await findMissing(database)
+    const state = {
+      database: missing !== undefined,
+      migrations: missing?.length === 0,
+      provider: provider.isKnown(),
+      running: !isStopping(),
+    }
+    const ready = Object.values(state).every(Boolean)
+    response
+      .status(ready ? 200 : 503)
+      .set('Cache-Control', 'no-store')
+      .json({ ready, ...state })
+  }
+}
+
+async function findMissing(database: Pick<Database, 'query'>): Promise<string[] | undefined> {
+  try {
+    return await findMissingMigrations(database)
+  } catch (error) {
+    if (error instanceof DatabaseUnavailable) return undefined
+    throw error
+  }
+}

@@ -1,0 +1,67 @@
+// One JSON line a request and one for each thing that an operator must know, on stdout, in UTC. What
+// could hold a token, a code or a cookie is never given to it: paths go without their query.
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { pino, type DestinationStream, type Logger } from 'pino'
+import type { Configuration } from '../configuration.ts'
+
+export type Log = Logger
+
+export function createLog(level: Configuration['logLevel'], destination?: DestinationStream): Log {
+  const options = {
+    level,
+    base: { pid: process.pid },
+    timestamp: () => `,"time":"${new Date().toISOString()}"`,
+    formatters: { level: (label: string) => ({ level: label }) },
+    serializers: { err: describeError },
+  }
+  return destination ? pino(options, destination) : pino(options)
+}
+
+/** What is logged of an error: names, messages and stacks of it and its causes; not the other things that libraries hang on errors (answers, headers, queries with their values). */
+export function describeError(error: unknown): unknown {
+  if (!(error instanceof Error)) return error
+  const code =
+    'code' in error && (typeof error.code === 'string' || typeof error.code === 'number')
+      ? error.code
+      : undefined
+  const cause =
+    error.cause === undefined
+      ? undefined
+      : describeError(error.cause instanceof Error ? error.cause : undefined)
+  return { name: error.name, message: error.message, code, stack: error.stack, cause }
+}
+
+/** The path as it may be logged: without its query, and not endless. */
+export function loggablePath(url: string | undefined): string {
+  const path = url ?? ''
+  const query = path.indexOf('?')
+  return (query === -1 ? path : path.slice(0, query)).slice(0, 500)
+}
+
+/** Writes one line when the answer has gone, or when the client has. */
+export function createRequestLog(
+  log: Log,
+  onAnswered: (request: IncomingMessage, status: number, durationMs: number) => void,
+) {
+  const logged = log.isLevelEnabled('info')
+  return (request: IncomingMessage, response: ServerResponse): void => {
+    const { facts, url, method } = request // Express changes `url` on its way
+    response.once('close', () => {
+      const durationMs = performance.now() - facts.arrivedAt
+      onAnswered(request, response.statusCode, durationMs)
+      if (!logged) return
+      log.info(
+        {
+          requestId: facts.requestId,
+          method,
+          path: loggablePath(url),
+          status: response.statusCode,
+          durationMs: Math.round(durationMs * 10) / 10,
+          session: facts.sessionLabel,
+          ...(!response.writableFinished && { cut: true }),
+        },
+        'request',
+      )
+    })
+  }
+}

@@ -1,0 +1,38 @@
+// Leaving: no new connections, what is under way is finished, sockets are told, and after 25 s at the
+// latest it is over (Heroku kills after 30 s). The signal may come twice, and to each process of a dyno.
+import type { Server } from 'node:http'
+import { setTimeout as delay } from 'node:timers/promises'
+
+/** What can be drained: stops taking in, finishes, and gives back what it holds. */
+export interface Drainable extends AsyncDisposable {
+  server: Server
+  /** Ends what would go on by itself: sockets and event streams. */
+  closeLongLived: () => Promise<void>
+}
+
+const hardStopMs = 25_000
+
+/** Finishes what is under way, within 25 s. Answers whether it was all finished. */
+export async function drain(gate: Drainable): Promise<boolean> {
+  const { server } = gate
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()))
+  const finish = async () => {
+    const longLived = gate.closeLongLived()
+    // A connection that was busy at the start of the close is idle later, and nobody looks again.
+    const timer = setInterval(() => server.closeIdleConnections(), 100)
+    try {
+      await Promise.all([longLived, closed])
+    } finally {
+      clearInterval(timer)
+    }
+    await gate[Symbol.asyncDispose]()
+    return true
+  }
+  const tooLong = new AbortController()
+  try {
+    return await Promise.race([finish(), delay(hardStopMs, false, { signal: tooLong.signal })])
+  } finally {
+    tooLong.abort()
+    server.closeAllConnections()
+  }
+}

@@ -1,0 +1,73 @@
+// Where a request comes from: one rule for HTTP and upgrades, and what CORS says of it. The browser's
+// own words decide (`Origin`, `Sec-Fetch-Site`); a request without our cookie has nothing to abuse.
+import type { IncomingMessage } from 'node:http'
+import { csrfHeader } from '../../shared/contract.ts'
+import { CrossSite } from '../errors.ts'
+import { findCookieValues } from '../sessions/cookie.ts'
+
+export interface CrossSiteRule {
+  /** Throws `CrossSite` for an upgrade without an allowed `Origin`, and for a request that rides on the session cookie from elsewhere. */
+  check: (request: IncomingMessage, kind: 'http' | 'upgrade') => void
+  /** Whether the browser only asks what it may send (Fetch Standard, CORS-preflight request). */
+  isPreflight: (request: IncomingMessage) => boolean
+  /** What lets a listed origin read the answer; empty for all others. */
+  corsHeaders: (request: IncomingMessage) => Record<string, string>
+  preflightHeaders: (request: IncomingMessage) => Record<string, string>
+}
+
+export function createCrossSiteRule({
+  appUrl,
+  frontendOrigins,
+  sessionCookie,
+}: {
+  appUrl: URL
+  frontendOrigins: readonly string[]
+  sessionCookie: string
+}): CrossSiteRule {
+  const allowed = new Set([appUrl.origin, ...frontendOrigins])
+  const frontends = new Set(frontendOrigins)
+  const vary = frontends.size > 0 ? { Vary: 'Origin' } : {}
+
+  const corsHeaders = ({ headers: { origin } }: IncomingMessage): Record<string, string> =>
+    origin !== undefined && frontends.has(origin)
+      ? {
+          'Access-Control-Allow-Origin': origin,
+          'Access-Control-Allow-Credentials': 'true',
+          'Access-Control-Expose-Headers': 'X-Request-ID, Retry-After',
+          ...vary,
+        }
+      : vary
+
+  return {
+    check: ({ headers }, kind) => {
+      const { origin } = headers
+      if (origin !== undefined) {
+        // `null` is every opaque origin at once, and so nobody's.
+        const isAllowed = allowed.has(origin)
+        if (isAllowed) return
+        if (kind === 'upgrade') throw new CrossSite()
+      } else {
+        if (kind === 'upgrade') throw new CrossSite() // RFC 6455 §10.2: browsers always send it
+        const site = headers['sec-fetch-site']
+        if (site !== 'cross-site' && site !== 'same-site') return
+      }
+      if (findCookieValues(headers.cookie, sessionCookie).length > 0) throw new CrossSite()
+    },
+    isPreflight: ({ method, headers }) =>
+      method === 'OPTIONS' &&
+      headers.origin !== undefined &&
+      headers['access-control-request-method'] !== undefined,
+    corsHeaders,
+    preflightHeaders: (request) => {
+      const { origin } = request.headers
+      if (origin === undefined || !frontends.has(origin)) return vary
+      const asked = request.headers['access-control-request-headers']
+      return {
+        ...corsHeaders(request),
+        'Access-Control-Allow-Methods': 'GET, HEAD, POST, PUT, PATCH, DELETE',
+        'Access-Control-Allow-Headers': asked ?? csrfHeader,
+        'Access-Control-Max-Age': '600',
+      }
+    },
+  }
+}
