@@ -8,6 +8,7 @@ CREATE TABLE token (
   sealed bytea NOT NULL,
   -- Counts the refreshes, so that whoever comes late can tell that another one won.
   version integer NOT NULL DEFAULT 1,
+  access_token_issued_at timestamptz NOT NULL,
   access_token_expires_at timestamptz NOT NULL,
   -- While it lies ahead, one process is asking the provider for new tokens.
   lease_until timestamptz
