@@ -34,7 +34,8 @@ export function createArrival(trustedProxies: number | readonly string[]) {
     const requestId =
       typeof claimed === 'string' && requestIdExpression.test(claimed) ? claimed : randomUUID()
     // Aborted before it was read: there is no address any more.
-    const ip = request.socket.remoteAddress ? proxyAddr(request, trusts) : ''
+    const address = request.socket.remoteAddress ? proxyAddr(request, trusts) : ''
+    const ip = address.replace(/^::ffff:(?=\d+\.)/, '') // an IPv4 address, as a dual-stack socket has it
     request.facts = { requestId, ip, arrivedAt: performance.now(), sessionLabel: undefined }
   }
 }

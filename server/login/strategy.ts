@@ -20,21 +20,22 @@ export type StrategyOptions = passport.AuthenticateOptions &
 
 export class ProviderStrategy extends passport.Strategy {
   override readonly name = 'provider'
-  readonly #provider: Pick<Provider, 'authorizationUrl' | 'exchangeCode'>
+  // Not #private: passport calls methods on objects that only inherit from this one.
+  private readonly provider: Pick<Provider, 'authorizationUrl' | 'exchangeCode'>
 
   constructor(provider: Pick<Provider, 'authorizationUrl' | 'exchangeCode'>) {
     super()
-    this.#provider = provider
+    this.provider = provider
   }
 
   /** Ends in passport's `redirect`, `success` or `error`; every fault is an error, with its class. */
   override authenticate(_request: Request, options: StrategyOptions): void {
     const done =
       options.act === 'begin'
-        ? this.#provider
+        ? this.provider
             .authorizationUrl(options.login, options.passedOn)
             .then((url) => this.redirect(url.href))
-        : this.#provider
+        : this.provider
             .exchangeCode(options.callbackUrl, options.login)
             .then((loggedIn) => this.success(loggedIn))
     done.catch((error: unknown) => this.error(error))
