@@ -2,10 +2,12 @@
 // turns any error into an answer: for Express, for a refused upgrade, and for the callback's redirect.
 import type { ErrorBody, ErrorCode } from '../shared/contract.ts'
 
+export type AnswerHeaders = Readonly<Record<string, string | string[]>>
+
 export interface RefusalOptions {
   /** Becomes `Retry-After`. */
   retryAfterSeconds?: number
-  headers?: Record<string, string>
+  headers?: AnswerHeaders
   cause?: unknown
 }
 
@@ -13,7 +15,7 @@ export interface RefusalOptions {
 export abstract class Refusal extends Error {
   abstract readonly status: number
   abstract readonly code: ErrorCode
-  readonly headers: Record<string, string>
+  readonly headers: AnswerHeaders
   readonly retryAfterSeconds: number | undefined
 
   constructor(sentence: string, options: RefusalOptions = {}) {
@@ -123,7 +125,7 @@ export class Internal extends refusal(
 
 export interface Answer {
   status: number
-  headers: Record<string, string>
+  headers: Record<string, string | string[]>
   body: ErrorBody
 }
 

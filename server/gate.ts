@@ -173,7 +173,7 @@ export async function createGate(
     events.refused(request, refusal, 'http')
     if (response.headersSent) return response.destroy()
     const { status, headers, body } = answerTo(error, request.facts.requestId)
-    return response.status(status).set(headers).send(JSON.stringify(body))
+    return response.writeHead(status, { ...headers }).end(JSON.stringify(body))
   }
 
   const app = express()
@@ -198,10 +198,10 @@ export async function createGate(
   server.on('request', (request, response) => {
     arrive(request)
     logRequest(request, response)
-    response.setHeader('X-Request-ID', request.facts.requestId)
     if (stopping) response.shouldKeepAlive = false
-    if (proxy.serves(request.url ?? '')) void proxy.http(request, response)
-    else app(request, response)
+    if (proxy.serves(request.url ?? '')) return void proxy.http(request, response)
+    response.setHeader('X-Request-ID', request.facts.requestId)
+    return app(request, response)
   })
   server.on('upgrade', (request, socket, head) => {
     if (pages.ownsUpgrade(request)) return

@@ -8,6 +8,9 @@ export interface RequestFacts {
   requestId: string
   /** The client's address as far as the trusted proxies vouch for it. */
   ip: string
+  /** Whether the next hop is one of our own proxies, whose word on the client is taken. */
+  fromTrustedProxy: boolean
+  /** By `performance.now()`. */
   arrivedAt: number
   /** A keyed hash of the session's id, for log lines; never the id. */
   sessionLabel: string | undefined
@@ -36,6 +39,12 @@ export function createArrival(trustedProxies: number | readonly string[]) {
     // Aborted before it was read: there is no address any more.
     const address = request.socket.remoteAddress ? proxyAddr(request, trusts) : ''
     const ip = address.replace(/^::ffff:(?=\d+\.)/, '') // an IPv4 address, as a dual-stack socket has it
-    request.facts = { requestId, ip, arrivedAt: performance.now(), sessionLabel: undefined }
+    request.facts = {
+      requestId,
+      ip,
+      fromTrustedProxy: trusts(request.socket.remoteAddress ?? '', 0),
+      arrivedAt: performance.now(),
+      sessionLabel: undefined,
+    }
   }
 }
