@@ -44,6 +44,7 @@ export interface EnvironmentReader {
     example: string,
     parse: (text: string) => Value,
   ) => Value | undefined
+  isSet: (name: string) => boolean
   /** Notes a fault that only a look at several variables can find. */
   fault: (name: string, problem: string, example: string) => void
   /** Throws all faults, if there is one. To be called after everything was read. */
@@ -72,6 +73,7 @@ export function createEnvironmentReader(environment: Environment): EnvironmentRe
   return {
     fault,
     readOptional,
+    isSet: (name) => Boolean(environment[name]?.trim()),
     read: <Value>(
       name: string,
       example: string,

@@ -1,7 +1,7 @@
 // The upstream table as an operator writes it: every row and key checked at start, so that the proxy
 // can trust it. Matching a request against it is proxy/upstreams.ts.
 import { paths } from '../shared/contract.ts'
-import { InvalidValue, parseHttpUrl, parseText, type EnvironmentReader } from './environment.ts'
+import { InvalidValue, parseHttpUrl, type EnvironmentReader } from './environment.ts'
 
 /** One row of the upstream table (contract section 5). */
 export interface Upstream {
@@ -34,13 +34,11 @@ const defaultTimeoutMs = 25_000 // Heroku's router gives up at 30 s
 const pathExpression = /^(\/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+$/
 
 /** `UPSTREAMS`, or the one row that `API_URL` stands for. */
-export function readUpstreams({ read, readOptional, fault }: EnvironmentReader): Upstream[] {
+export function readUpstreams({ read, readOptional, isSet, fault }: EnvironmentReader): Upstream[] {
   const example = `'[{"path":"/api","target":"https://api.example"}]'`
-  const table = readOptional('UPSTREAMS', example, parseUpstreams)
-  if (table) {
-    if (readOptional('API_URL', '', parseText))
-      fault('API_URL', 'must not be set beside UPSTREAMS', '')
-    return table
+  if (isSet('UPSTREAMS')) {
+    if (isSet('API_URL')) fault('API_URL', 'must not be set beside UPSTREAMS', '')
+    return readOptional('UPSTREAMS', example, parseUpstreams) ?? []
   }
   const target = read('API_URL', 'https://api.example', parseHttpUrl)
   return target ? parseUpstreams(JSON.stringify([{ path: '/api', target: target.href }])) : []
