@@ -73,6 +73,7 @@ try {
     process.exitCode = 1
   }
 } finally {
+  if (process.connected) process.disconnect() // a worker's line to the primary would hold it
   // Something that should have ended may hold the process: it has had its time.
   setTimeout(() => process.exit(), 2000).unref()
 }
