@@ -1,0 +1,396 @@
+// The relay of a request and its answer, on http-proxy-middleware. The life of an exchange:
+//
+//   admission ──▶ asked ──first byte──▶ answering ──▶ over
+//      │            │ └─401 invalid_token─▶ renewing ─▶ asked (once)
+//      │            └───stale connection──────────────▶ asked (once)
+//      └────────────┴── refused: client gone, time out, session over, upstream gone ──▶ over
+//
+// What ends while answering is cut, never closed as if it were complete.
+import http, {
+  type ClientRequest,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type InformationEvent,
+  type ServerResponse,
+} from 'node:http'
+import https from 'node:https'
+import { createProxyMiddleware, type Plugin, type RequestHandler } from 'http-proxy-middleware'
+import {
+  answerTo,
+  DatabaseUnavailable,
+  NotFound,
+  Overloaded,
+  ProviderUnavailable,
+  Refusal,
+  SessionExpired,
+  toRefusal,
+  UpstreamTimeout,
+  UpstreamUnreachable,
+} from '../errors.ts'
+import type { LiveSession } from '../sessions/session.ts'
+import type { Upstream } from '../upstream-table.ts'
+import type { Admission, Admitted, Knock } from './admission.ts'
+import type { HeaderRules } from './headers.ts'
+import type { SessionWatch, Watched } from './session-watch.ts'
+import type { UpstreamTable } from './upstreams.ts'
+
+export interface HttpRelayParts {
+  upstreams: readonly Upstream[]
+  table: UpstreamTable
+  admission: Admission
+  rules: HeaderRules
+  watch: SessionWatch
+  crossSite: {
+    isPreflight: (request: IncomingMessage) => boolean
+    corsHeaders: (request: IncomingMessage) => Record<string, string>
+    preflightHeaders: (request: IncomingMessage) => Record<string, string>
+  }
+  events: {
+    refused: (request: IncomingMessage, refusal: Refusal, kind: 'http' | 'upgrade') => void
+  }
+  /** How many requests may be under way at once; the next one is refused. */
+  requestLimit: number
+}
+
+export interface HttpRelay extends Disposable {
+  /** Answers the request, whatever happens. Rejects, after it has answered 500, with what is a bug. */
+  relay: (request: IncomingMessage, response: ServerResponse) => Promise<void>
+  count: () => number
+  /** Cuts event streams, which would never end by themselves. */
+  endStreams: () => void
+}
+
+interface Exchange extends Knock, Watched {
+  readonly response: ServerResponse
+  readonly cors: Record<string, string>
+  timer: NodeJS.Timeout | undefined
+  session: LiveSession | undefined
+  admitted: Admitted | undefined
+  outgoing: IncomingHttpHeaders | undefined
+  upstreamRequest: ClientRequest | undefined
+  isEventStream: boolean
+  hasRepeated: boolean
+  hasRenewed: boolean
+  /** Answered, refused or abandoned: whatever still comes back is not for anyone. */
+  isOver: boolean
+}
+
+/** Node's own servers close an idle connection after 5 s: ours must be gone before that (RFC 9112 §9.5). */
+const idleConnectionMs = 4000
+
+// RFC 9110 §9.2.2
+const idempotentMethods = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE'])
+
+export function createHttpRelay(parts: HttpRelayParts): HttpRelay {
+  const { table, admission, rules, watch, crossSite, events } = parts
+  const exchanges = new Map<IncomingMessage, Exchange>()
+  const hops = new Map(parts.upstreams.map((upstream) => [upstream, createHop(upstream)]))
+
+  function createHop(upstream: Upstream) {
+    // A limit of the agent's would queue what comes next behind open streams, without end or time-out.
+    const options = { keepAlive: true, maxSockets: Infinity, timeout: idleConnectionMs }
+    const isTls = upstream.target.protocol === 'https:'
+    const agent = isTls ? new https.Agent(options) : new http.Agent(options)
+    const middleware: RequestHandler = createProxyMiddleware({
+      target: originOf(upstream.target),
+      agent,
+      selfHandleResponse: true,
+      ejectPlugins: true, // they build log lines for each request
+      plugins: [listen],
+    })
+    return { agent, middleware }
+  }
+
+  const listen: Plugin = (server) => {
+    server.on('proxyReq', (upstreamRequest, request) => {
+      const exchange = exchanges.get(request)
+      if (!exchange || exchange.isOver) return void upstreamRequest.destroy()
+      exchange.upstreamRequest = upstreamRequest
+      upstreamRequest.on('information', (information) => passInformation(exchange, information))
+    })
+    server.on('proxyRes', (answer, request) => {
+      const exchange = exchanges.get(request)
+      if (exchange && !exchange.isOver) receive(exchange, answer)
+      else answer.destroy()
+    })
+    server.on('error', (error, request) => {
+      const exchange = request && exchanges.get(request)
+      if (exchange) upstreamFailed(exchange, error)
+    })
+  }
+
+  /** Sends it, as it stands in the exchange. Called again for a repetition. */
+  const ask = (
+    exchange: Exchange,
+    { upstream, target }: Admitted,
+    headers: IncomingHttpHeaders,
+  ) => {
+    const { request, response } = exchange
+    // Changed here and not in `proxyReq`, which is skipped for some requests, and too late for others.
+    request.url = target
+    request.headers = headers
+    void hops.get(upstream)?.middleware(request, response)
+  }
+
+  const release = (exchange: Exchange) => {
+    exchange.isOver = true
+    clearTimeout(exchange.timer)
+    if (exchange.session) watch.remove(exchange.session, exchange)
+  }
+
+  const refuse = (exchange: Exchange, error: unknown) => {
+    if (exchange.isOver) return
+    const { request, response } = exchange
+    release(exchange)
+    exchange.upstreamRequest?.destroy()
+    events.refused(request, toRefusal(error), 'http')
+    const { status, headers, body } = answerTo(error, request.facts.requestId)
+    const text = JSON.stringify(body)
+    response
+      .writeHead(status, {
+        ...headers,
+        ...exchange.cors,
+        'X-Request-ID': request.facts.requestId,
+        'Content-Length': Buffer.byteLength(text),
+        ...(exchange.setCookies.length > 0 && { 'Set-Cookie': [...exchange.setCookies] }),
+      })
+      .end(text)
+  }
+
+  const upstreamFailed = (exchange: Exchange, error: Error) => {
+    const { response, upstreamRequest, admitted, outgoing } = exchange
+    if (exchange.isOver) return
+    if (response.headersSent) return void response.destroy()
+    // RFC 9112 §9.3.1: the connection was closed while we took it from the pool; nothing was done.
+    const isStale = upstreamRequest?.reusedSocket === true && isReset(error)
+    if (isStale && admitted && outgoing && isRepeatable(exchange) && !exchange.hasRepeated) {
+      exchange.hasRepeated = true
+      return ask(exchange, admitted, outgoing)
+    }
+    return refuse(exchange, new UpstreamUnreachable({ cause: error }))
+  }
+
+  const receive = (exchange: Exchange, answer: IncomingMessage) => {
+    if (answer.statusCode === 401 && saysInvalidToken(answer)) {
+      const { session, admitted, outgoing } = exchange
+      if (session && admitted && outgoing && isRepeatable(exchange) && !exchange.hasRenewed) {
+        exchange.hasRenewed = true
+        return void renew(exchange, answer, session, admitted, outgoing)
+      }
+    }
+    return pass(exchange, answer)
+  }
+
+  /** RFC 6750 §3.1: the token was revoked or has expired, against what we know: once more with another. */
+  const renew = async (
+    exchange: Exchange,
+    answer: IncomingMessage,
+    session: LiveSession,
+    admitted: Admitted,
+    outgoing: IncomingHttpHeaders,
+  ) => {
+    exchange.waitsFor = 'provider'
+    let token: string | undefined
+    try {
+      token = await admission.replaceToken(exchange, session, admitted.accessToken ?? '')
+    } catch (error) {
+      refuse(exchange, error)
+      if (!(error instanceof Refusal)) throw error
+      return
+    }
+    if (exchange.isOver) return
+    exchange.waitsFor = 'upstream'
+    if (token === undefined) return pass(exchange, answer)
+    // The relay takes the end of an answer for the end of the exchange, and this answer is dropped.
+    answer.removeAllListeners('close')
+    answer.resume()
+    outgoing.authorization = `Bearer ${token}`
+    return ask(exchange, admitted, outgoing)
+  }
+
+  const pass = (exchange: Exchange, answer: IncomingMessage) => {
+    const { request, response } = exchange
+    const status = answer.statusCode ?? 502
+    clearTimeout(exchange.timer)
+    const withTrailers =
+      answer.headers['transfer-encoding'] !== undefined &&
+      request.httpVersionMinor > 0 &&
+      request.method !== 'HEAD' &&
+      status !== 204 &&
+      status !== 304
+    const headers = rules.forBrowser(answer, {
+      requestId: request.facts.requestId,
+      onSession: exchange.session !== undefined,
+      withTrailers,
+      cors: exchange.cors,
+      setCookies: exchange.setCookies,
+    })
+    try {
+      response.writeHead(status, answer.statusMessage, headers)
+    } catch (error) {
+      // Node refuses to write what must not be in a header; it is the upstream's fault.
+      if (!(error instanceof TypeError || error instanceof RangeError)) throw error
+      answer.removeAllListeners('close')
+      return refuse(exchange, new UpstreamUnreachable({ cause: error }))
+    }
+    exchange.isEventStream =
+      answer.headers['content-type']?.startsWith('text/event-stream') ?? false
+    return passBody(answer, response)
+  }
+
+  const sessionEnded = (exchange: Exchange) => {
+    if (!exchange.response.headersSent) return refuse(exchange, new SessionExpired())
+    return void exchange.response.destroy() // which ends the upstream's request, too
+  }
+
+  const timedOut = (exchange: Exchange) => refuse(exchange, lateFor[exchange.waitsFor]())
+
+  const begin = (request: IncomingMessage, response: ServerResponse): Exchange => {
+    const exchange: Exchange = {
+      request,
+      response,
+      kind: 'http',
+      cors: crossSite.corsHeaders(request),
+      setCookies: [],
+      waitsFor: 'database',
+      timer: undefined,
+      session: undefined,
+      admitted: undefined,
+      outgoing: undefined,
+      upstreamRequest: undefined,
+      isEventStream: false,
+      hasRepeated: false,
+      hasRenewed: false,
+      isOver: false,
+      matched: ({ timeoutMs }) => {
+        const elapsedMs = Math.floor(performance.now() - request.facts.arrivedAt)
+        exchange.timer = setTimeout(timedOut, timeoutMs - elapsedMs, exchange)
+      },
+      found: (session) => {
+        exchange.session = session
+        watch.add(session, exchange)
+      },
+      sessionEnded: () => sessionEnded(exchange),
+    }
+    exchanges.set(request, exchange)
+    response.on('close', () => {
+      exchanges.delete(request)
+      release(exchange)
+    })
+    return exchange
+  }
+
+  const relay = async (request: IncomingMessage, response: ServerResponse) => {
+    const isOverloaded = exchanges.size >= parts.requestLimit
+    const exchange = begin(request, response)
+    try {
+      if (isOverloaded) throw new Overloaded()
+      if (crossSite.isPreflight(request)) return answerPreflight(exchange)
+      const admitted = await admission.admit(exchange)
+      // Whoever left while we looked has closed everything that would have ended the upstream's request.
+      if (exchange.isOver || response.destroyed) return
+      exchange.admitted = admitted
+      exchange.outgoing = rules.forUpstream(request, 'http', admitted)
+      ask(exchange, admitted, exchange.outgoing)
+    } catch (error) {
+      refuse(exchange, error)
+      if (!(error instanceof Refusal)) throw error
+    }
+  }
+
+  const answerPreflight = ({ request, response }: Exchange) => {
+    if (!table.match(request.url ?? '')) throw new NotFound()
+    const headers = crossSite.preflightHeaders(request)
+    response.writeHead(204, { 'X-Request-ID': request.facts.requestId, ...headers }).end()
+  }
+
+  return {
+    relay,
+    count: () => exchanges.size,
+    endStreams: () => {
+      for (const { isEventStream, response } of exchanges.values())
+        if (isEventStream) response.destroy()
+    },
+    [Symbol.dispose]: () => {
+      for (const { response } of exchanges.values()) response.destroy()
+      for (const { agent } of hops.values()) agent.destroy()
+    },
+  }
+}
+
+/** Who was waited for when the time was up. */
+const lateFor = {
+  database: () => new DatabaseUnavailable(),
+  provider: () => new ProviderUnavailable(),
+  upstream: () => new UpstreamTimeout(),
+}
+
+/** Plain fields: a `URL`'s are computed at each look, and the relay looks at each request. */
+export function originOf({ protocol, host, hostname, port }: URL) {
+  const isTls = protocol === 'https:'
+  return {
+    protocol,
+    host,
+    hostname: hostname.replace(/^\[|\]$/g, ''),
+    port: port === '' ? (isTls ? 443 : 80) : Number(port),
+    pathname: '',
+  }
+}
+
+function isReset(error: Error): boolean {
+  return 'code' in error && (error.code === 'ECONNRESET' || error.code === 'EPIPE')
+}
+
+/** Whether sending it twice is the same as sending it once, and can be done: a body is gone once sent. */
+function isRepeatable({ request: { method = '', headers } }: Exchange): boolean {
+  return (
+    idempotentMethods.has(method) &&
+    (headers['content-length'] ?? '0') === '0' &&
+    headers['transfer-encoding'] === undefined
+  )
+}
+
+function saysInvalidToken({ headers }: IncomingMessage): boolean {
+  return headers['www-authenticate']?.includes('invalid_token') ?? false
+}
+
+function passInformation({ request, response }: Exchange, information: InformationEvent): void {
+  // RFC 9110 §15.2: not to an HTTP/1.0 client. 100 is each hop's own.
+  if (information.statusCode !== 103 || request.httpVersionMinor === 0 || response.headersSent)
+    return
+  const { link } = information.headers
+  try {
+    if (link !== undefined) response.writeEarlyHints({ link })
+  } catch (error) {
+    // A hint that Node does not take for one is left out; the answer itself will say it.
+    if (!(error instanceof TypeError)) throw error
+  }
+}
+
+/** Copies it with back-pressure; trailers follow, and a first byte is not waited for with the head. */
+function passBody(answer: IncomingMessage, response: ServerResponse): void {
+  const length = Number(answer.headers['content-length'] ?? Number.NaN)
+  let hasBegun = false
+  answer.on('data', (chunk: Buffer) => {
+    hasBegun = true
+    if (chunk.length === length) response.end(chunk) // one write for head and body
+    else if (!response.write(chunk)) answer.pause()
+  })
+  response.on('drain', () => answer.resume())
+  answer.on('end', () => {
+    hasBegun = true
+    if (response.writableEnded) return
+    if (answer.rawTrailers.length > 0) response.addTrailers(pairsOf(answer.rawTrailers))
+    response.end()
+  })
+  // The browser hears that an event stream is open before its first event.
+  setImmediate(() => {
+    if (!hasBegun && !response.destroyed) response.flushHeaders()
+  })
+}
+
+function pairsOf(raw: readonly string[]): [string, string][] {
+  const pairs: [string, string][] = []
+  for (let at = 0; at < raw.length; at += 2) pairs.push([raw[at] ?? '', raw[at + 1] ?? ''])
+  return pairs
+}
