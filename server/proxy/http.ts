@@ -84,7 +84,6 @@ const idempotentMethods = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE'])
 export function createHttpRelay(parts: HttpRelayParts): HttpRelay {
   const { table, admission, rules, watch, crossSite, events } = parts
   const exchanges = new Map<IncomingMessage, Exchange>()
-  const hops = new Map(parts.upstreams.map((upstream) => [upstream, createHop(upstream)]))
 
   function createHop(upstream: Upstream) {
     // A limit of the agent's would queue what comes next behind open streams, without end or time-out.
@@ -118,6 +117,8 @@ export function createHttpRelay(parts: HttpRelayParts): HttpRelay {
       if (exchange) upstreamFailed(exchange, error)
     })
   }
+
+  const hops = new Map(parts.upstreams.map((upstream) => [upstream, createHop(upstream)]))
 
   /** Sends it, as it stands in the exchange. Called again for a repetition. */
   const ask = (

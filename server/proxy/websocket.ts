@@ -92,7 +92,6 @@ export function createWebSocketRelay(parts: WebSocketRelayParts): WebSocketRelay
   const byRequest = new WeakMap<IncomingMessage, Link>()
   const byUpstream = new WeakMap<Duplex, Link>()
   const perSession = new Map<SessionIdHash, number>()
-  const hops = new Map(parts.upstreams.map((upstream) => [upstream, createHop(upstream)]))
   let isClosing = false
 
   function createHop(upstream: Upstream): RequestHandler {
@@ -128,6 +127,8 @@ export function createWebSocketRelay(parts: WebSocketRelayParts): WebSocketRelay
       if (link) upstreamFailed(link, error)
     })
   }
+
+  const hops = new Map(parts.upstreams.map((upstream) => [upstream, createHop(upstream)]))
 
   const refuse = (link: Link, error: unknown) => {
     if (link.state !== 'handshake') return
