@@ -112,7 +112,6 @@ export async function createGate(
   const proxy = opened.use(
     createProxy({
       upstreams,
-      trustedProxies: configuration.trustedProxies,
       cookieNames: cookies.names,
       webSocketsPerSession: configuration.webSocketsPerSession,
       sessions,

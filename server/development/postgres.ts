@@ -32,8 +32,8 @@ export interface Postgres extends AsyncDisposable {
 }
 
 /** What could not be started, and what to do about it, in one sentence. */
-export class PostgresFault extends Error {
-  override readonly name = 'PostgresFault'
+export class StartFault extends Error {
+  override readonly name = 'StartFault'
 }
 
 const run = promisify(execFile)
@@ -84,7 +84,7 @@ export async function startPostgres({
       env: environment,
       cwd: place,
     }).catch((error: unknown) => {
-      throw new PostgresFault(
+      throw new StartFault(
         `PostgreSQL could not make its folder (set DATABASE_URL to use another one): ${textOf(error)}`,
       )
     })
@@ -144,7 +144,7 @@ async function untilItAnswers(
   const giveUpAt = performance.now() + startsWithinMs
   for (;;) {
     if (child.exitCode !== null || performance.now() > giveUpAt) {
-      throw new PostgresFault(
+      throw new StartFault(
         `PostgreSQL did not start (set DATABASE_URL to use another one): ${lastWords().trim()}`,
       )
     }
@@ -173,7 +173,7 @@ async function stopLeftover(data: string): Promise<void> {
     process.kill(pid, 'SIGINT') // "fast" shutdown
     for (const giveUpAt = performance.now() + 10_000; await isOurs(); await delay(50)) {
       if (performance.now() > giveUpAt)
-        throw new PostgresFault(
+        throw new StartFault(
           `A PostgreSQL (process ${pid}) still uses ${data}: end it, or set DATABASE_URL.`,
         )
     }
@@ -202,7 +202,7 @@ async function findAccount(): Promise<Account> {
     const entry = lines.find(([login]) => login === name)
     if (entry) return { uid: Number(entry[2]), gid: Number(entry[3]) }
   }
-  throw new PostgresFault(
+  throw new StartFault(
     'PostgreSQL does not run as root, and there is no user "postgres" or "nobody" for it: run this as an ordinary user, or set DATABASE_URL.',
   )
 }
@@ -220,7 +220,7 @@ async function reachablePlace(home: string, account: Account): Promise<string> {
   const found = await stat(place)
   // Somebody else may have made it first, to be given our data.
   if (found.uid !== 0 && found.uid !== account.uid)
-    throw new PostgresFault(`${place} belongs to someone else: remove it, or set DATABASE_URL.`)
+    throw new StartFault(`${place} belongs to someone else: remove it, or set DATABASE_URL.`)
   await chown(place, account.uid, account.gid)
   await chmod(place, 0o700)
   return place
@@ -256,7 +256,7 @@ async function findBinaries(account: Account | undefined, place: string): Promis
   }
   for (const folder of await installedFolders())
     if (existsSync(join(folder, 'initdb'))) return folder
-  throw new PostgresFault(
+  throw new StartFault(
     `There is no PostgreSQL for ${process.platform}-${process.arch} among the npm packages, and none is installed: install one, or set DATABASE_URL.`,
   )
 }
