@@ -190,6 +190,7 @@ export async function createGate(
   app.use(pages.handler)
   app.use(errorAnswer)
 
+  const logBug = (error: unknown) => log.error({ err: error }, 'a proxied request failed') // answered already
   const arrive = createArrival(configuration.trustedProxies)
   const logRequest = createRequestLog(log, (_request, status, durationMs) =>
     metrics.requestAnswered(status, durationMs),
@@ -198,14 +199,14 @@ export async function createGate(
     arrive(request)
     logRequest(request, response)
     if (stopping) response.shouldKeepAlive = false
-    if (proxy.serves(request.url ?? '')) return void proxy.http(request, response)
+    if (proxy.serves(request.url ?? '')) return void proxy.http(request, response).catch(logBug)
     response.setHeader('X-Request-ID', request.facts.requestId)
     return app(request, response)
   })
   server.on('upgrade', (request, socket, head) => {
     if (pages.ownsUpgrade(request)) return
     arrive(request)
-    void proxy.upgrade(request, socket, head)
+    proxy.upgrade(request, socket, head).catch(logBug)
   })
   server.on('clientError', (error: Error & { code?: string }, socket) => {
     if (!socket.writable || error.code === 'ECONNRESET') return void socket.destroy()

@@ -45,7 +45,8 @@ export function createUpstreamTable(upstreams: readonly Upstream[]): UpstreamTab
   const isDisguised = (target: string) => {
     if (!isOriginForm(target)) return true
     const path = pathOf(target)
-    return (!isPlain(path) || path.includes('//')) && findRow(resolve(path)) !== undefined
+    if (isPlain(path) && !path.includes('//')) return false
+    return readingsOf(path).some((reading) => findRow(reading) !== undefined)
   }
 
   return {
@@ -126,13 +127,16 @@ const decode = (path: string) =>
       )
     : path
 
-/** Where the most forgiving reader would end up. */
-function resolve(path: string): string {
+/** Where the most forgiving reader would come by, and where it would end up. */
+function readingsOf(path: string): string[] {
   const segments: string[] = []
-  for (const segment of decode(decode(path)).replaceAll('\\', '/').split('/')) {
+  const read = decode(decode(path))
+    .replaceAll('\\', '/')
+    .replace(/[\x00-\x20\x7f]/g, '')
+  return read.split('/').map((segment) => {
     const [name = ''] = segment.split(';')
     if (name === '..') segments.pop()
     else if (name !== '.' && segment !== '') segments.push(segment)
-  }
-  return `/${segments.join('/')}`
+    return `/${segments.join('/')}`
+  })
 }
