@@ -76,7 +76,9 @@ export function createPeople(people: readonly string[], clock: Clock) {
       const [id] = idOf(cookieHeader)
       if (id === undefined) return { kind: 'none' }
       const session = live.get(id)
-      return session ? { kind: 'live', session } : { kind: 'dead', clear, wasSession: known.has(id) }
+      return session
+        ? { kind: 'live', session }
+        : { kind: 'dead', clear, wasSession: known.has(id) }
     },
     seen: () => {
       state.seen += 1
@@ -256,7 +258,11 @@ export interface RawAnswer {
 }
 
 /** Sends bytes as they are and gives what came back until the connection ended (or was quiet for `quietMs`). */
-export async function sendRaw(port: number, bytes: string | Buffer, quietMs = 0): Promise<RawAnswer> {
+export async function sendRaw(
+  port: number,
+  bytes: string | Buffer,
+  quietMs = 0,
+): Promise<RawAnswer> {
   const socket = net.connect(port, '127.0.0.1')
   const chunks: Buffer[] = []
   const { promise, resolve } = Promise.withResolvers<RawAnswer['end']>()
@@ -282,7 +288,12 @@ export async function fetchRaw(
   const [answer] = (await once(request, 'response')) as [IncomingMessage]
   const chunks: Buffer[] = []
   for await (const chunk of answer) chunks.push(chunk as Buffer)
-  return { answer, status: answer.statusCode, headers: answer.headers, body: Buffer.concat(chunks).toString() }
+  return {
+    answer,
+    status: answer.statusCode,
+    headers: answer.headers,
+    body: Buffer.concat(chunks).toString(),
+  }
 }
 
 export const as = (name: string) => ({ cookie: `${names.session}=${name}` })
