@@ -100,7 +100,10 @@ export async function startProvider(options: ProviderOptions): Promise<Developme
     },
     features: {
       devInteractions: { enabled: false },
-      revocation: { enabled: true },
+      revocation: {
+        enabled: true,
+        allowedPolicy: async (_context, client, token) => token.clientId === client.clientId,
+      },
       backchannelLogout: { enabled: true },
       rpInitiatedLogout: {
         enabled: true,
@@ -122,6 +125,7 @@ export async function startProvider(options: ProviderOptions): Promise<Developme
       },
     },
     ttl: {
+      AccessToken: accessTokenSeconds,
       Session: 86_400,
       Grant: 1_209_600,
       RefreshToken: 1_209_600,

@@ -1,0 +1,54 @@
+// `npm run test:server`: one real PostgreSQL for the run, migrated once into a template that each test
+// clones, and the test files in processes of their own. `npm run test:server -- test/tokens/x.test.ts`
+// runs one.
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, rm, chmod } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { startPostgres } from '../server/development/postgres.ts'
+import { runMigrations } from '../server/database/migrations.ts'
+
+const folders = [
+  'sessions',
+  'tokens',
+  'login',
+  'logout',
+  'account',
+  'protection',
+  'proxy',
+  'operations',
+  'security',
+  'development',
+]
+
+async function run(): Promise<number> {
+  const built = spawnSync('npm', ['run', 'build'], { encoding: 'utf8' }) // a production start serves it
+  if (built.status !== 0)
+    throw new Error(`the client does not build: ${built.stdout}${built.stderr}`)
+  const directory = await mkdtemp(join(tmpdir(), 'gatehouse-test-'))
+  await chmod(directory, 0o711) // for root's database, which runs as another user
+  try {
+    await using postgres = await startPostgres({
+      directory: join(directory, 'postgres'),
+      // Thrown away after the run: it need not survive a power cut.
+      settings: { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off' },
+    })
+    await runMigrations(postgres.url, { tls: 'off', certificateAuthority: undefined })
+
+    const asked = process.argv.slice(2)
+    const files = asked.length > 0 ? asked : folders.map((folder) => `test/${folder}/**/*.test.ts`)
+    const child = spawn(process.execPath, ['--test', '--test-concurrency=3', ...files], {
+      stdio: 'inherit',
+      env: { ...process.env, GATEHOUSE_TEST_DATABASE: postgres.url },
+    })
+    for (const signal of ['SIGINT', 'SIGTERM'] as const)
+      process.on(signal, () => child.kill(signal))
+    const [code] = await once(child, 'exit')
+    return typeof code === 'number' ? code : 1
+  } finally {
+    await rm(directory, { recursive: true, force: true })
+  }
+}
+
+process.exitCode = await run()
