@@ -157,7 +157,8 @@ function checkForm(
   if (!isAllowed) throw new MethodNotAllowed(methods && { headers: { Allow: methods.join(', ') } })
   // RFC 9112 §6.1: a coding that we can't undo could hide where the message ends.
   const coding = headers['transfer-encoding']
-  if (coding !== undefined && coding.toLowerCase() !== 'chunked') throw new BadRequest()
+  if (coding !== undefined && coding.toLowerCase() !== 'chunked')
+    throw new BadRequest({ headers: { Connection: 'close' } })
   if (kind === 'http') return
 
   if (headers.upgrade?.toLowerCase() !== 'websocket') throw new UpgradeUnsupported()

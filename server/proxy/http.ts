@@ -106,6 +106,8 @@ export function createHttpRelay(parts: HttpRelayParts): HttpRelay {
       if (!exchange || exchange.isOver) return void upstreamRequest.destroy()
       exchange.upstreamRequest = upstreamRequest
       upstreamRequest.on('information', (information) => passInformation(exchange, information))
+      // Nobody asked for another protocol; without a listener Node drops it without a word.
+      upstreamRequest.on('upgrade', () => refuse(exchange, new UpstreamUnreachable()))
     })
     server.on('proxyRes', (answer, request) => {
       const exchange = exchanges.get(request)

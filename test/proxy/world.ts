@@ -1,7 +1,7 @@
 // A proxy on real sockets: real upstreams behind it, the gate's own checks in front, and in place of
 // database and provider two small tables that a test can change under way.
 import { once } from 'node:events'
-import http, { type IncomingMessage, type RequestListener } from 'node:http'
+import http, { type IncomingMessage, type ServerResponse } from 'node:http'
 import net, { type AddressInfo, type Socket } from 'node:net'
 import type { EndReason } from '../../shared/contract.ts'
 import type { Clock } from '../../server/clock.ts'
@@ -204,8 +204,10 @@ export async function listen(server: net.Server) {
 }
 
 /** An HTTP upstream; every connection that it has can be counted and cut. */
-export async function startUpstream(listener: RequestListener) {
-  const server = http.createServer(listener)
+export async function startUpstream(
+  listener: (request: IncomingMessage, response: ServerResponse) => void | Promise<void>,
+) {
+  const server = http.createServer((request, response) => void listener(request, response))
   return { server, ...(await watchConnections(server)) }
 }
 
