@@ -107,7 +107,10 @@ export function createHttpRelay(parts: HttpRelayParts): HttpRelay {
       exchange.upstreamRequest = upstreamRequest
       upstreamRequest.on('information', (information) => passInformation(exchange, information))
       // Nobody asked for another protocol; without a listener Node drops it without a word.
-      upstreamRequest.on('upgrade', () => refuse(exchange, new UpstreamUnreachable()))
+      upstreamRequest.on('upgrade', (_answer, socket) => {
+        socket.destroy()
+        refuse(exchange, new UpstreamUnreachable())
+      })
     })
     server.on('proxyRes', (answer, request) => {
       const exchange = exchanges.get(request)
