@@ -187,7 +187,7 @@ export function createWebSocketRelay(parts: WebSocketRelayParts): WebSocketRelay
       link.isUnanswered = false
     })
     browser.once('end', () => {
-      link.reason ||= 'browser'
+      link.reason ||= whoClosed(link)
       part(link)
     })
     upstream.resume()
@@ -267,7 +267,7 @@ export function createWebSocketRelay(parts: WebSocketRelayParts): WebSocketRelay
     }
     if (!wasOpen) return
     const durationMs = Math.round(performance.now() - link.openedAt)
-    events.webSocketClosed({ ...factsOf(link), reason: link.reason || 'browser', durationMs })
+    events.webSocketClosed({ ...factsOf(link), reason: link.reason || whoClosed(link), durationMs })
   }
 
   const tick = () => {
@@ -376,6 +376,9 @@ const factsOf = ({ request: { facts } }: Link): WebSocketFacts => ({
   requestId: facts.requestId,
   sessionLabel: facts.sessionLabel,
 })
+
+/** When the browser's end is the first to be seen: it may only answer the upstream's close frame. */
+const whoClosed = ({ frames }: Link) => (frames.isClosing() ? 'upstream' : 'browser')
 
 const lateFor = {
   database: () => new DatabaseUnavailable(),

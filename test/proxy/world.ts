@@ -259,7 +259,7 @@ export interface RawAnswer {
   end: 'closed' | 'cut' | 'open'
 }
 
-/** Sends bytes as they are and gives what came back until the connection ended (or was quiet for `quietMs`). */
+/** Sends bytes as they are and gives what came back until the connection ended, or was quiet for `quietMs` after the first byte. */
 export async function sendRaw(
   port: number,
   bytes: string | Buffer,
@@ -268,10 +268,13 @@ export async function sendRaw(
   const socket = net.connect(port, '127.0.0.1')
   const chunks: Buffer[] = []
   const { promise, resolve } = Promise.withResolvers<RawAnswer['end']>()
-  socket.on('data', (chunk) => chunks.push(chunk))
+  socket.on('data', (chunk) => {
+    chunks.push(chunk)
+    if (quietMs > 0) socket.setTimeout(quietMs)
+  })
   socket.on('end', () => resolve('closed'))
   socket.on('error', () => resolve('cut'))
-  if (quietMs > 0) socket.setTimeout(quietMs, () => resolve('open'))
+  socket.setTimeout(5000, () => resolve('open'))
   socket.write(bytes)
   const end = await promise
   socket.destroy()
