@@ -59,6 +59,7 @@ async function openVite(server: Server): Promise<Pages> {
   const vite = await createServer({
     root: clientDirectory,
     appType: 'custom',
+    configLoader: 'native', // the others write a file beside it, which `--watch` takes for an edit
     server: { middlewareMode: true, ws: { server } },
     html: { cspNonce: noncePlaceholder },
   })

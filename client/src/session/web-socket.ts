@@ -18,7 +18,9 @@ export function useWebSocket(
   const [state, setState] = useState<ConnectionState>('connecting')
   const socket = useRef<WebSocket>(undefined)
   const handler = useRef(onMessage)
-  handler.current = onMessage
+  useEffect(() => {
+    handler.current = onMessage
+  })
   const isAllowed = session.kind === 'loggedIn'
 
   useEffect(() => {
