@@ -31,7 +31,8 @@ import type { LiveSession } from '../sessions/session.ts'
 import type { Upstream } from '../upstream-table.ts'
 import type { Admission, Admitted, Knock } from './admission.ts'
 import type { HeaderRules } from './headers.ts'
-import type { SessionWatch, Watched } from './session-watch.ts'
+import { createOpenList, type Listed, type OpenList } from './open-list.ts'
+import type { Watched } from './session-watch.ts'
 import type { UpstreamTable } from './upstreams.ts'
 
 export interface HttpRelayParts {
@@ -39,7 +40,6 @@ export interface HttpRelayParts {
   table: UpstreamTable
   admission: Admission
   rules: HeaderRules
-  watch: SessionWatch
   crossSite: {
     isPreflight: (request: IncomingMessage) => boolean
     corsHeaders: (request: IncomingMessage) => Record<string, string>
@@ -55,12 +55,12 @@ export interface HttpRelayParts {
 export interface HttpRelay extends Disposable {
   /** Answers the request, whatever happens. Rejects, after it has answered 500, with what is a bug. */
   relay: (request: IncomingMessage, response: ServerResponse) => Promise<void>
-  count: () => number
+  open: Pick<OpenList<Listed & Watched>, 'count' | 'all'>
   /** Cuts event streams, which would never end by themselves. */
   endStreams: () => void
 }
 
-interface Exchange extends Knock, Watched {
+interface Exchange extends Knock, Watched, Listed {
   readonly response: ServerResponse
   readonly cors: Record<string, string>
   timer: NodeJS.Timeout | undefined
@@ -82,8 +82,8 @@ const idleConnectionMs = 4000
 const idempotentMethods = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE'])
 
 export function createHttpRelay(parts: HttpRelayParts): HttpRelay {
-  const { table, admission, rules, watch, crossSite, events } = parts
-  const exchanges = new Map<IncomingMessage, Exchange>()
+  const { table, admission, rules, crossSite, events } = parts
+  const exchanges = createOpenList<Exchange>()
 
   function createHop(upstream: Upstream) {
     // A limit of the agent's would queue what comes next behind open streams, without end or time-out.
@@ -102,7 +102,7 @@ export function createHttpRelay(parts: HttpRelayParts): HttpRelay {
 
   const listen: Plugin = (server) => {
     server.on('proxyReq', (upstreamRequest, request) => {
-      const exchange = exchanges.get(request)
+      const exchange = exchangeOf(request)
       if (!exchange || exchange.isOver) return void upstreamRequest.destroy()
       exchange.upstreamRequest = upstreamRequest
       upstreamRequest.on('information', (information) => passInformation(exchange, information))
@@ -113,12 +113,12 @@ export function createHttpRelay(parts: HttpRelayParts): HttpRelay {
       })
     })
     server.on('proxyRes', (answer, request) => {
-      const exchange = exchanges.get(request)
+      const exchange = exchangeOf(request)
       if (exchange && !exchange.isOver) receive(exchange, answer)
       else answer.destroy()
     })
     server.on('error', (error, request) => {
-      const exchange = request && exchanges.get(request)
+      const exchange = request && exchangeOf(request)
       if (exchange) upstreamFailed(exchange, error)
     })
   }
@@ -141,7 +141,6 @@ export function createHttpRelay(parts: HttpRelayParts): HttpRelay {
   const release = (exchange: Exchange) => {
     exchange.isOver = true
     clearTimeout(exchange.timer)
-    if (exchange.session) watch.remove(exchange.session, exchange)
   }
 
   const refuse = (exchange: Exchange, error: unknown) => {
@@ -253,6 +252,7 @@ export function createHttpRelay(parts: HttpRelayParts): HttpRelay {
 
   const begin = (request: IncomingMessage, response: ServerResponse): Exchange => {
     const exchange: Exchange = {
+      place: 0,
       request,
       response,
       kind: 'http',
@@ -274,20 +274,20 @@ export function createHttpRelay(parts: HttpRelayParts): HttpRelay {
       },
       found: (session) => {
         exchange.session = session
-        watch.add(session, exchange)
       },
       sessionEnded: () => sessionEnded(exchange),
     }
-    exchanges.set(request, exchange)
+    exchanges.add(exchange)
+    carry(request, exchange)
     response.on('close', () => {
-      exchanges.delete(request)
+      exchanges.remove(exchange)
       release(exchange)
     })
     return exchange
   }
 
   const relay = async (request: IncomingMessage, response: ServerResponse) => {
-    const isOverloaded = exchanges.size >= parts.requestLimit
+    const isOverloaded = exchanges.count() >= parts.requestLimit
     const exchange = begin(request, response)
     try {
       if (isOverloaded) throw new Overloaded()
@@ -312,16 +312,31 @@ export function createHttpRelay(parts: HttpRelayParts): HttpRelay {
 
   return {
     relay,
-    count: () => exchanges.size,
+    open: exchanges,
     endStreams: () => {
-      for (const { isEventStream, response } of exchanges.values())
+      for (const { isEventStream, response } of exchanges.all())
         if (isEventStream) response.destroy()
     },
     [Symbol.dispose]: () => {
-      for (const { response } of exchanges.values()) response.destroy()
+      for (const { response } of exchanges.all()) response.destroy()
       for (const { agent } of hops.values()) agent.destroy()
     },
   }
+}
+
+// The library hands its events the request: it carries the exchange, because a WeakMap of all of them
+// would cost more than all our other work.
+const exchangeKey = Symbol('exchange')
+interface CarryingRequest extends IncomingMessage {
+  [exchangeKey]?: Exchange
+}
+
+function carry(request: CarryingRequest, exchange: Exchange): void {
+  request[exchangeKey] = exchange
+}
+
+function exchangeOf(request: CarryingRequest): Exchange | undefined {
+  return request[exchangeKey]
 }
 
 /** Who was waited for when the time was up. */

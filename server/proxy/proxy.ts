@@ -49,8 +49,7 @@ export function createProxy(parts: ProxyParts): Proxy {
   const table = createUpstreamTable(upstreams)
   const rules = createHeaderRules(parts)
   const admission = createAdmission({ ...parts, upstreams: table })
-  const watch = createSessionWatch({ sessions, clock, tickMs })
-  const shared = { upstreams, admission, rules, watch, crossSite, events }
+  const shared = { upstreams, admission, rules, crossSite, events }
   const requests = createHttpRelay({ ...shared, table, requestLimit: limits.requests })
   const sockets = createWebSocketRelay({
     ...shared,
@@ -58,6 +57,8 @@ export function createProxy(parts: ProxyParts): Proxy {
     socketLimit: limits.webSockets,
     tickMs,
   })
+  const open = () => [...requests.open.all(), ...sockets.open.all()]
+  const watch = createSessionWatch({ sessions, clock, tickMs, open })
 
   return {
     serves: table.serves,
@@ -67,7 +68,7 @@ export function createProxy(parts: ProxyParts): Proxy {
       requests.endStreams()
       await sockets.close()
     },
-    counts: () => ({ sockets: sockets.count(), requests: requests.count() }),
+    counts: () => ({ sockets: sockets.open.count(), requests: requests.open.count() }),
     [Symbol.asyncDispose]: async () => {
       sockets[Symbol.dispose]()
       requests[Symbol.dispose]()

@@ -1,55 +1,50 @@
-// What is open for which session: requests under way, streams, WebSockets. When the session ends, for
-// whatever reason and in whatever process, each is told; nothing stays open on a session that is over.
+// Ends what is open on a session when the session ends, for whatever reason and in whatever process:
+// told by an event, found by the clock, or by asking the database, in case nobody could tell.
 import type { EndReason } from '../../shared/contract.ts'
 import type { Clock } from '../clock.ts'
 import { DatabaseUnavailable } from '../errors.ts'
 import type { LiveSession, SessionEnded, SessionIdHash } from '../sessions/session.ts'
 
+/** A request, a stream or a WebSocket under way. */
 export interface Watched {
+  /** What it rides on; `undefined` until that is known, or for nobody's. */
+  readonly session: LiveSession | undefined
   sessionEnded: (reason: EndReason) => void
 }
-
-export interface SessionWatch extends Disposable {
-  add: (session: LiveSession, watched: Watched) => void
-  remove: (session: LiveSession, watched: Watched) => void
-}
-
-interface Watch {
-  session: LiveSession
-  all: Set<Watched>
-}
-
-const askEveryTicks = 15 // a lost notification is made good within 15 s
 
 export interface SessionWatchParts {
   sessions: {
     onEnded: (listener: (ended: SessionEnded) => void) => () => void
-    /** Which of these are over, asked of the database. */
+    /** Which of these are over, asked of the database. Throws `DatabaseUnavailable`. */
     endedAmong: (sids: readonly SessionIdHash[]) => Promise<Map<SessionIdHash, EndReason>>
     idleExpiresAt: (session: LiveSession) => Date
   }
   clock: Clock
   tickMs: number
+  open: () => Watched[]
 }
 
-export function createSessionWatch({ sessions, clock, tickMs }: SessionWatchParts): SessionWatch {
-  const watches = new Map<SessionIdHash, Watch>()
+const askEveryTicks = 15 // a lost notification is made good within 15 s
+
+export function createSessionWatch(parts: SessionWatchParts): Disposable {
+  const { sessions, clock, open } = parts
   let ticks = 0
   let asking = false
 
-  const end = (sid: SessionIdHash, reason: EndReason) => {
-    const watch = watches.get(sid)
-    if (!watch) return
-    watches.delete(sid)
-    for (const watched of watch.all) watched.sessionEnded(reason)
+  const end = (ended: ReadonlyMap<SessionIdHash, EndReason>) => {
+    if (ended.size === 0) return
+    for (const watched of open()) {
+      const reason = watched.session && ended.get(watched.session.sid)
+      if (reason) watched.sessionEnded(reason)
+    }
   }
 
   const ask = async (sids: SessionIdHash[]) => {
     asking = true
     try {
-      for (const [sid, reason] of await sessions.endedAmong(sids)) end(sid, reason)
+      end(await sessions.endedAmong(sids))
     } catch (error) {
-      // Nobody can say: what is open stays so until the next tick can ask, or its absolute end comes.
+      // Nobody can say: it stays open until the next tick can ask, or its absolute end comes.
       if (!(error instanceof DatabaseUnavailable)) throw error
     } finally {
       asking = false
@@ -60,30 +55,22 @@ export function createSessionWatch({ sessions, clock, tickMs }: SessionWatchPart
     ticks += 1
     const now = clock.now()
     const isTimeForAll = ticks % askEveryTicks === 0
-    const doubtful: SessionIdHash[] = []
-    for (const [sid, { session }] of watches) {
-      if (session.expiresAt <= now) end(sid, 'expired')
+    const expired = new Map<SessionIdHash, EndReason>()
+    const doubtful = new Set<SessionIdHash>()
+    for (const { session } of open()) {
+      if (!session) continue
+      if (session.expiresAt <= now) expired.set(session.sid, 'expired')
       // Idle as far as this process knows; another one may have seen the person since.
-      else if (isTimeForAll || sessions.idleExpiresAt(session) <= now) doubtful.push(sid)
+      else if (isTimeForAll || sessions.idleExpiresAt(session) <= now) doubtful.add(session.sid)
     }
-    if (doubtful.length > 0 && !asking) void ask(doubtful)
+    end(expired)
+    if (doubtful.size > 0 && !asking) void ask([...doubtful])
   }
 
-  const stopListening = sessions.onEnded(({ sid, reason }) => end(sid, reason))
-  const timer = setInterval(tick, tickMs).unref()
+  const stopListening = sessions.onEnded(({ sid, reason }) => end(new Map([[sid, reason]])))
+  const timer = setInterval(tick, parts.tickMs).unref()
 
   return {
-    add: (session, watched) => {
-      const watch = watches.get(session.sid)
-      if (watch) {
-        watch.session = session
-        watch.all.add(watched)
-      } else watches.set(session.sid, { session, all: new Set([watched]) })
-    },
-    remove: (session, watched) => {
-      const watch = watches.get(session.sid)
-      if (watch?.all.delete(watched) && watch.all.size === 0) watches.delete(session.sid)
-    },
     [Symbol.dispose]: () => {
       clearInterval(timer)
       stopListening()

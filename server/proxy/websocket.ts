@@ -28,7 +28,8 @@ import type { Admission, Knock } from './admission.ts'
 import { closeFrame, createFrameTracker, pingFrame, type FrameTracker } from './frames.ts'
 import type { HeaderRules } from './headers.ts'
 import { originOf } from './http.ts'
-import type { SessionWatch, Watched } from './session-watch.ts'
+import { createOpenList, type Listed, type OpenList } from './open-list.ts'
+import type { Watched } from './session-watch.ts'
 
 export interface WebSocketFacts {
   requestId: string
@@ -45,7 +46,6 @@ export interface WebSocketRelayParts {
   upstreams: readonly Upstream[]
   admission: Admission
   rules: HeaderRules
-  watch: SessionWatch
   crossSite: { corsHeaders: (request: IncomingMessage) => Record<string, string> }
   events: WebSocketEvents
   socketsPerSession: number
@@ -56,12 +56,12 @@ export interface WebSocketRelayParts {
 export interface WebSocketRelay extends Disposable {
   /** Takes the socket over, whatever happens. Rejects, after it has answered 500, with what is a bug. */
   relay: (request: IncomingMessage, socket: Duplex, head: Buffer) => Promise<void>
-  count: () => number
+  open: Pick<OpenList<Listed & Watched>, 'count' | 'all'>
   /** Says 1001 to all, spread over some seconds so that they do not all come back at once. */
   close: () => Promise<void>
 }
 
-interface Link extends Knock, Watched {
+interface Link extends Knock, Watched, Listed {
   readonly browser: Duplex
   state: 'handshake' | 'open' | 'ending' | 'closed'
   timer: NodeJS.Timeout | undefined
@@ -87,8 +87,8 @@ const farewellBatches = 50
 const farewellEveryMs = 100
 
 export function createWebSocketRelay(parts: WebSocketRelayParts): WebSocketRelay {
-  const { admission, rules, watch, crossSite, events } = parts
-  const links = new Set<Link>()
+  const { admission, rules, crossSite, events } = parts
+  const links = createOpenList<Link>()
   const byRequest = new WeakMap<IncomingMessage, Link>()
   const byUpstream = new WeakMap<Duplex, Link>()
   const perSession = new Map<SessionIdHash, number>()
@@ -255,11 +255,10 @@ export function createWebSocketRelay(parts: WebSocketRelayParts): WebSocketRelay
   const release = (link: Link) => {
     const wasOpen = link.openedAt > 0
     settle(link)
-    links.delete(link)
+    links.remove(link)
     link.upstreamRequest?.destroy()
     link.upstream?.destroy() // a socket that was destroyed does not end its pipes
     if (link.session) {
-      watch.remove(link.session, link)
       const { sid } = link.session
       const others = (perSession.get(sid) ?? 1) - 1
       if (others > 0) perSession.set(sid, others)
@@ -271,7 +270,7 @@ export function createWebSocketRelay(parts: WebSocketRelayParts): WebSocketRelay
   }
 
   const tick = () => {
-    for (const link of links) {
+    for (const link of links.all()) {
       if (link.state !== 'open') continue
       link.quietTicks += 1
       // A browser that reads slowly is not silent, and is looked after by TCP.
@@ -290,6 +289,7 @@ export function createWebSocketRelay(parts: WebSocketRelayParts): WebSocketRelay
 
   const begin = (request: IncomingMessage, browser: Duplex): Link => {
     const link: Link = {
+      place: 0,
       request,
       browser,
       kind: 'upgrade',
@@ -316,7 +316,6 @@ export function createWebSocketRelay(parts: WebSocketRelayParts): WebSocketRelay
         if (others >= parts.socketsPerSession) throw new TooManySockets()
         perSession.set(session.sid, others + 1)
         link.session = session
-        watch.add(session, link)
       },
       sessionEnded: (reason) => end(link, closeCodes.sessionEnded, reason),
     }
@@ -330,7 +329,7 @@ export function createWebSocketRelay(parts: WebSocketRelayParts): WebSocketRelay
     // First of all: a reset during what follows would otherwise end the process. `close` does the rest.
     browser.on('error', () => {})
     if (browser.destroyed) return
-    const isOverloaded = links.size >= parts.socketLimit
+    const isOverloaded = links.count() >= parts.socketLimit
     const link = begin(request, browser)
     try {
       if (isClosing) throw new ShuttingDown()
@@ -349,10 +348,10 @@ export function createWebSocketRelay(parts: WebSocketRelayParts): WebSocketRelay
 
   return {
     relay,
-    count: () => links.size,
+    open: links,
     close: async () => {
       isClosing = true
-      const all = [...links]
+      const all = links.all()
       const batch = Math.max(20, Math.ceil(all.length / farewellBatches))
       await Promise.all(
         all.map(async (link, index) => {
@@ -367,7 +366,7 @@ export function createWebSocketRelay(parts: WebSocketRelayParts): WebSocketRelay
     },
     [Symbol.dispose]: () => {
       clearInterval(timer)
-      for (const { browser } of links) browser.destroy()
+      for (const { browser } of links.all()) browser.destroy()
     },
   }
 }
