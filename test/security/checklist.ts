@@ -1,0 +1,226 @@
+// What the security tests must show, by number: each has a test whose title carries its tag (`[T67]`,
+// several as `[T67,T68]`), or a reason why it has none. test/unit/checklist.test.ts holds titles and
+// list against each other. The sources are the RFCs and standards that the titles of the tests name.
+
+export interface ChecklistItem {
+  title: string
+  /** Why no test has its tag. */
+  instead?: string
+}
+
+const browserOnly = 'a property of how browsers use it, shown in test/browser'
+
+export const checklist: Record<string, ChecklistItem> = {
+  // The shape of a backend for frontend (RFC 10017 §6.1)
+  T1: { title: 'confidential client, or no production start' },
+  T2: { title: 'code flow with PKCE S256 alone' },
+  T3: { title: 'no token ever reaches the browser' },
+  T4: { title: 'a call says whether a session is active, without a redirect' },
+  T5: { title: 'login and callback are navigations that redirect' },
+  T6: { title: 'there is a logout' },
+  T7: { title: 'upstream gets the token, never the cookie, never a foreign Authorization' },
+  T8: { title: 'refresh is inline, and the answer is served with the new token' },
+  T9: { title: 'an invalid refresh token ends the session' },
+  T10: { title: 'attributes of every cookie' },
+  T11: {
+    title: 'no token in a cookie',
+    instead: 'no cookie holds a token at all: shown by T3 and T10',
+  },
+  T12: { title: 'a CSRF defence beside SameSite' },
+  T13: {
+    title: 'a static header on every request',
+    instead:
+      'a SHOULD that we leave: GET has no effect here, and is refused cross-site by Origin and Sec-Fetch-Site (T69)',
+  },
+  T14: { title: 'preflights of other origins are not approved' },
+  T15: { title: 'a user cannot choose the destination' },
+  T16: { title: 'a path cannot leave its prefix' },
+  T17: { title: 'methods are limited for each upstream' },
+  T18: { title: 'upstream learns the true client address' },
+  T19: { title: 'key-based client authentication' },
+  T20: { title: 'XSS hardening of the pages' },
+  // The flow (RFC 9700)
+  T21: { title: 'no open redirector' },
+  T22: { title: 'CSRF on the callback fails' },
+  T23: { title: 'state, nonce and verifier are each login’s own, and used once' },
+  T24: { title: 'S256, and a warning when the provider does not say so' },
+  T25: {
+    title: 'mix-up',
+    instead: 'there is one provider; openid-client checks `iss` of RFC 9207 when it is advertised',
+  },
+  T26: { title: 'the callback leaks nothing by Referer' },
+  T27: { title: 'no access token in a query' },
+  T28: {
+    title: 'sender-constrained tokens',
+    instead:
+      'not offered: a token of another type than Bearer is refused loudly (README, what it does not do)',
+  },
+  T29: {
+    title: 'no password and no implicit grant',
+    instead: 'there is no code for either; T2 shows the only request that is made',
+  },
+  T30: { title: 'asymmetric client authentication', instead: 'the same test as T19' },
+  T31: { title: 'issuer compared exactly' },
+  T32: { title: '303 after a POST' },
+  T33: { title: 'inbound identity headers are sanitised' },
+  T34: { title: 'rotation: the new refresh token is stored before the old is forgotten' },
+  // ID token and callback (OpenID Connect Core)
+  T35: { title: 'nonce is compared' },
+  T36: { title: 'iss, aud and azp are checked' },
+  T37: { title: 'the signature is checked, with our algorithms and the known keys' },
+  T38: { title: 'exp and iat with a bounded skew' },
+  T39: { title: 'one kind of token does not pass for another' },
+  T40: { title: 'a person is iss and sub' },
+  T41: { title: 'an error of the provider gives a clean redirect' },
+  T42: { title: 'max_age and acr_values are verified' },
+  T43: {
+    title: 'only the scopes that are needed',
+    instead: 'OIDC_SCOPES decides; T2 shows that nothing is added',
+  },
+  T44: { title: 'an unsolicited callback gives no session' },
+  T45: { title: 'login CSRF: an attacker’s code is worth nothing to a victim' },
+  // Sessions
+  T46: { title: 'ids of 256 random bits' },
+  T47: { title: 'a forged id is never adopted' },
+  T48: { title: 'a new id at each login, the old session ended' },
+  T49: { title: 'idle timeout' },
+  T50: { title: 'absolute timeout' },
+  T51: { title: 'polls and streams are no activity' },
+  T52: { title: 'a logout cannot be undone' },
+  T53: { title: 'all sessions of a person can be ended' },
+  T54: {
+    title: 'an administrator can end sessions',
+    instead: 'by back-channel logout at the provider (T89); there is no administration of our own',
+  },
+  T55: { title: 'a person lists and ends the own sessions' },
+  T56: {
+    title: 'policy for concurrent sessions',
+    instead: 'README, what it does not do: they are allowed, and listed',
+  },
+  T57: { title: 'the lifetimes of provider and session' },
+  T58: {
+    title: 'no session without the person’s doing',
+    instead:
+      'there is no silent login: a session is born at the callback of a login that this browser began (T44)',
+  },
+  T59: { title: 'no-store on what a session answers' },
+  T60: { title: 'Clear-Site-Data at logout' },
+  T61: { title: 'the id is in the cookie alone' },
+  T62: { title: 'cookies stay small' },
+  T63: { title: 'hashed ids, sealed tokens' },
+  T64: { title: 'logs know a keyed hash of the session alone' },
+  T65: { title: 'expired sessions are deleted' },
+  T66: { title: 'prefixed, generic cookie names' },
+  // CSRF and browser
+  T67: { title: 'simple cross-site requests do not execute' },
+  T68: { title: 'no change by GET' },
+  T69: { title: 'Sec-Fetch-Site decides where Origin is missing' },
+  T70: { title: 'Origin: null is nobody' },
+  T71: { title: 'origins are compared exactly' },
+  T72: { title: 'the CSRF token is bound to its session' },
+  T73: { title: 'HSTS for a year with https' },
+  T74: { title: 'CORS for listed origins alone' },
+  T75: { title: 'the CSP' },
+  T76: { title: 'nosniff, Referrer-Policy, COOP, CORP' },
+  T77: { title: 'postMessage', instead: 'the client sends none' },
+  T78: { title: 'off-host redirects to a list alone', instead: 'the same tests as T21' },
+  T79: { title: 'JSON is sent as JSON' },
+  T80: { title: 'a missing asset is 404' },
+  // Back-channel logout 1.0
+  T81: { title: 'POST form with logout_token, once' },
+  T82: { title: 'signature and algorithms' },
+  T83: { title: 'the required claims' },
+  T84: { title: 'sub or sid' },
+  T85: { title: 'the event' },
+  T86: { title: 'no nonce' },
+  T87: { title: 'typ, and the switch' },
+  T88: { title: 'jti once, in all processes' },
+  T89: { title: 'sid ends one, sub ends all' },
+  T90: { title: 'sid with sub ends one; later sessions stay' },
+  T91: { title: 'already logged out is success' },
+  T92: {
+    title: 'refresh tokens at a back-channel logout',
+    instead:
+      'they are sealed under the browser’s cookie, so only the provider can revoke them; they are deleted here (README)',
+  },
+  T93: { title: 'status codes and no-store' },
+  T94: { title: 'a failed logout is 400, and can be repeated' },
+  T95: { title: 'the other processes follow' },
+  T96: { title: 'an old token is refused' },
+  T97: { title: 'no CSRF, a small body' },
+  // RP-initiated logout
+  T98: { title: 'the local session ends first' },
+  T99: { title: 'id_token_hint and client_id' },
+  T100: { title: 'post_logout_redirect_uri is ours' },
+  T101: { title: 'a provider without end_session_endpoint' },
+  T102: { title: 'revocation is tried, and stops nothing' },
+  T103: {
+    title: 'no session-management iframe',
+    instead: 'README, what it does not do; /auth/events pushes instead',
+  },
+  // WebSockets
+  T104: {
+    title: 'wss only',
+    instead:
+      'TLS ends in front of the gate; in production an http APP_URL is refused (T10), and the CSP’s connect-src is self',
+  },
+  T105: { title: 'Origin at the handshake' },
+  T106: { title: '401 and 403 before the upgrade' },
+  T107: { title: 'the token is attached, the cookie taken off' },
+  T108: { title: 'sockets close when the session ends, in every process' },
+  T109: { title: 'long sockets are looked at again' },
+  T110: { title: 'a cap of sockets, back-pressure' },
+  T111: { title: 'ping and silence' },
+  T112: { title: 'connects and disconnects are logged' },
+  T113: { title: 'odd upgrades are refused and cleaned up' },
+  T114: { title: 'a token’s end does not end a socket' },
+  // Proxy, transport, errors
+  T115: { title: 'no request smuggling' },
+  T116: { title: 'hop-by-hop headers are dropped' },
+  T117: { title: 'TRACE is refused' },
+  T118: { title: 'redirects pass, our cookies cannot be set' },
+  T119: { title: 'TLS is verified' },
+  T120: {
+    title: 'outbound destinations are configured',
+    instead:
+      'the gate connects to OIDC_ISSUER and what its metadata name, DATABASE_URL and the upstream table, and to nothing else',
+  },
+  T121: { title: 'an upstream’s 401: one refresh, one retry' },
+  T122: { title: 'time limits and pools' },
+  T123: { title: 'provider and database down: closed, and the session stays' },
+  T124: { title: 'errors say nothing' },
+  T125: { title: 'no diagnostics in production, metrics with a token' },
+  T126: { title: 'no default secrets' },
+  T127: { title: 'the client address from trusted hops alone' },
+  T128: { title: 'doubled parameters are refused' },
+  T129: { title: 'only the build is served' },
+  T130: { title: 'rate limits' },
+  // Concurrency, keys, logging
+  T131: { title: 'one refresh in a process' },
+  T132: { title: 'one refresh across processes' },
+  T133: { title: 'a process that dies in a refresh' },
+  T134: { title: 'logout beats a refresh' },
+  T135: { title: 'secrets rotate' },
+  T136: { title: 'ciphertexts are bound to their row' },
+  T137: { title: 'the vocabulary of events' },
+  T138: { title: 'UTC, JSON lines, request ids' },
+  T139: { title: 'no forged log lines' },
+  T140: { title: 'no token in a log' },
+  // What others had
+  R1: { title: 'no way round authentication by path or User-Agent' },
+  R2: { title: 'X-Forwarded-* of a client decides nothing' },
+  R3: { title: 'encoded characters reach no other rule' },
+  R4: { title: 'identity headers in other spellings' },
+  R5: { title: 'rules on e-mail domains', instead: 'there are none' },
+  R6: { title: 'no fixation by a session from before the login' },
+  R7: { title: 'every form of open redirect' },
+  R8: { title: 'crafted and huge cookies' },
+  R9: { title: 'a flood of unknown key ids' },
+  R10: { title: 'sub ends every session, also after an older one expired' },
+  R11: { title: 'Set-Cookie on streamed and 304 answers' },
+  R12: { title: 'no routing by Host' },
+  R13: {
+    title: 'an evil Origin or path does not crash it',
+    instead: browserOnly + '; raw ones in test/proxy/refusals.test.ts',
+  },
+}
