@@ -19,7 +19,7 @@ const style = `
   button { font: inherit; padding: .5rem 1rem; cursor: pointer } .wrong { color: #c0392b; opacity: 1 } a { margin-left: 1rem }`
 
 const page = (title: string, body: string) => `<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><link rel="icon" href="data:,">
 <title>${title}</title><style>${style}</style></head><body><main>${body}</main></body></html>`
 
 export function loginPage(
