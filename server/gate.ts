@@ -113,6 +113,7 @@ export async function createGate(
     createProxy({
       upstreams,
       cookieNames: cookies.names,
+      clearCookies: cookies.clear,
       webSocketsPerSession: configuration.webSocketsPerSession,
       sessions,
       tokens,

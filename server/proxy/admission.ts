@@ -49,6 +49,8 @@ export interface AdmissionParts {
   }
   crossSite: { check: (request: IncomingMessage, kind: 'http' | 'upgrade') => void }
   csrf: { check: (request: IncomingMessage, session: LiveSession) => void }
+  /** `Set-Cookie` lines that take a session's cookies away. */
+  clearCookies: readonly string[]
 }
 
 export interface Admission {
@@ -68,6 +70,7 @@ export function createAdmission({
   tokens,
   crossSite,
   csrf,
+  clearCookies,
 }: AdmissionParts & { upstreams: UpstreamTable }): Admission {
   /** The session that a cookie names, unless the upstream can do without and there is none. */
   const findSession = async (knock: Knock, { auth }: Upstream) => {
@@ -78,10 +81,9 @@ export function createAdmission({
     throw found.kind === 'dead' && found.wasSession ? new SessionExpired() : new Unauthenticated()
   }
 
-  /** The grant ended under way: its cookie is dead now, and is looked at again for how to clear it. */
-  const clearEnded = async (knock: Knock) => {
-    const found = await sessions.find(knock.request.headers.cookie)
-    if (found.kind === 'dead') knock.setCookies = found.clear
+  /** The grant ended under way, and its cookie is dead now. */
+  const clearEnded = (knock: Knock) => {
+    knock.setCookies = clearCookies
   }
 
   const findToken = async (knock: Knock, session: LiveSession) => {
@@ -92,7 +94,7 @@ export function createAdmission({
       case 'stillValid':
         return outcome.accessToken
       case 'ended':
-        await clearEnded(knock)
+        clearEnded(knock)
         throw new SessionExpired()
       case 'unavailable':
         throw new ProviderUnavailable({ retryAfterSeconds: outcome.retryAfterSeconds })
@@ -137,7 +139,7 @@ export function createAdmission({
     replaceToken: async (knock, session, rejected) => {
       const outcome = await tokens.fresh(session, { rejected })
       if (outcome.kind === 'ended') {
-        await clearEnded(knock)
+        clearEnded(knock)
         throw new SessionExpired()
       }
       if (outcome.kind === 'unavailable' || outcome.accessToken === rejected) return undefined

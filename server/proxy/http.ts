@@ -48,6 +48,7 @@ export interface HttpRelayParts {
   events: {
     refused: (request: IncomingMessage, refusal: Refusal, kind: 'http' | 'upgrade') => void
   }
+  clearCookies: readonly string[]
   /** How many requests may be under way at once; the next one is refused. */
   requestLimit: number
 }
@@ -244,6 +245,7 @@ export function createHttpRelay(parts: HttpRelayParts): HttpRelay {
   }
 
   const sessionEnded = (exchange: Exchange) => {
+    exchange.setCookies = parts.clearCookies
     if (!exchange.response.headersSent) return refuse(exchange, new SessionExpired())
     return void exchange.response.destroy() // which ends the upstream's request, too
   }

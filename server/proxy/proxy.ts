@@ -19,6 +19,7 @@ export interface ProxyParts {
   tokens: AdmissionParts['tokens']
   crossSite: AdmissionParts['crossSite'] & HttpRelayParts['crossSite']
   csrf: AdmissionParts['csrf']
+  clearCookies: AdmissionParts['clearCookies']
   events: WebSocketEvents
   webSocketsPerSession: number
   clock: Clock
@@ -49,7 +50,8 @@ export function createProxy(parts: ProxyParts): Proxy {
   const table = createUpstreamTable(upstreams)
   const rules = createHeaderRules(parts)
   const admission = createAdmission({ ...parts, upstreams: table })
-  const shared = { upstreams, admission, rules, crossSite, events }
+  const { clearCookies } = parts
+  const shared = { upstreams, admission, rules, crossSite, events, clearCookies }
   const requests = createHttpRelay({ ...shared, table, requestLimit: limits.requests })
   const sockets = createWebSocketRelay({
     ...shared,

@@ -48,6 +48,7 @@ export interface WebSocketRelayParts {
   rules: HeaderRules
   crossSite: { corsHeaders: (request: IncomingMessage) => Record<string, string> }
   events: WebSocketEvents
+  clearCookies: readonly string[]
   socketsPerSession: number
   socketLimit: number
   tickMs: number
@@ -55,14 +56,14 @@ export interface WebSocketRelayParts {
 
 export interface WebSocketRelay extends Disposable {
   /** Takes the socket over, whatever happens. Rejects, after it has answered 500, with what is a bug. */
-  relay: (request: IncomingMessage, socket: Duplex, head: Buffer) => Promise<void>
+  relay: (request: IncomingMessage, browser: Duplex, head: Buffer) => Promise<void>
   open: Pick<OpenList<Listed & Watched>, 'count' | 'all'>
   /** Says 1001 to all, spread over some seconds so that they do not all come back at once. */
   close: () => Promise<void>
 }
 
 interface Link extends Knock, Watched, Listed {
-  readonly browser: Duplex
+  readonly browser: Socket
   state: 'handshake' | 'open' | 'ending' | 'closed'
   timer: NodeJS.Timeout | undefined
   session: LiveSession | undefined
@@ -76,8 +77,8 @@ interface Link extends Knock, Watched, Listed {
   farewell: Buffer | undefined
   /** Since something was last sent to the browser. */
   quietTicks: number
-  /** A ping went out, and nothing has come back since. */
-  isUnanswered: boolean
+  /** How many bytes had come from the browser when it was last pinged; -1 when it was not. */
+  readAtPing: number
 }
 
 const pingAfterTicks = 25 // Heroku's router cuts what was silent for 55 s
@@ -183,9 +184,6 @@ export function createWebSocketRelay(parts: WebSocketRelayParts): WebSocketRelay
       part(link)
     })
     browser.on('drain', () => upstream.resume())
-    browser.on('data', () => {
-      link.isUnanswered = false
-    })
     browser.once('end', () => {
       link.reason ||= whoClosed(link)
       part(link)
@@ -212,6 +210,7 @@ export function createWebSocketRelay(parts: WebSocketRelayParts): WebSocketRelay
     link.reason ||= reason
     if (link.state === 'handshake') {
       const isOver = code === closeCodes.sessionEnded
+      if (isOver) link.setCookies = parts.clearCookies
       return refuse(link, isOver ? new SessionExpired() : new ShuttingDown())
     }
     if (link.state !== 'open') return undefined
@@ -275,19 +274,19 @@ export function createWebSocketRelay(parts: WebSocketRelayParts): WebSocketRelay
       link.quietTicks += 1
       // A browser that reads slowly is not silent, and is looked after by TCP.
       if (link.quietTicks < pingAfterTicks || link.browser.writableLength > 0) continue
-      if (link.isUnanswered) {
+      if (link.readAtPing === link.browser.bytesRead) {
         link.reason ||= 'silent'
         link.browser.destroy()
       } else if (link.frames.atBoundary() && !link.frames.isClosing()) {
         link.browser.write(pingFrame)
         link.quietTicks = 0
-        link.isUnanswered = true
+        link.readAtPing = link.browser.bytesRead
       }
     }
   }
   const timer = setInterval(tick, parts.tickMs).unref()
 
-  const begin = (request: IncomingMessage, browser: Duplex): Link => {
+  const begin = (request: IncomingMessage, browser: Socket): Link => {
     const link: Link = {
       place: 0,
       request,
@@ -305,7 +304,7 @@ export function createWebSocketRelay(parts: WebSocketRelayParts): WebSocketRelay
       reason: '',
       farewell: undefined,
       quietTicks: 0,
-      isUnanswered: false,
+      readAtPing: -1,
       matched: ({ timeoutMs }) => {
         const elapsedMs = Math.floor(performance.now() - request.facts.arrivedAt)
         const late = () => refuse(link, lateFor[link.waitsFor]())
@@ -325,7 +324,9 @@ export function createWebSocketRelay(parts: WebSocketRelayParts): WebSocketRelay
     return link
   }
 
-  const relay = async (request: IncomingMessage, browser: Duplex, head: Buffer) => {
+  const relay = async (request: IncomingMessage, duplex: Duplex, head: Buffer) => {
+    // Node gives the request's own socket: a net.Socket, or a TLSSocket, which is one.
+    const browser = duplex as Socket
     // First of all: a reset during what follows would otherwise end the process. `close` does the rest.
     browser.on('error', () => {})
     if (browser.destroyed) return
@@ -338,8 +339,7 @@ export function createWebSocketRelay(parts: WebSocketRelayParts): WebSocketRelay
       if (link.state !== 'handshake' || browser.destroyed) return
       request.headers = rules.forUpstream(request, 'upgrade', admitted)
       request.url = admitted.target
-      // Node gives the request's own socket, which is a net.Socket, or a TLSSocket on top of one.
-      hops.get(admitted.upstream)?.upgrade(request, browser as Socket, head)
+      hops.get(admitted.upstream)?.upgrade(request, browser, head)
     } catch (error) {
       refuse(link, error)
       if (!(error instanceof Refusal)) throw error

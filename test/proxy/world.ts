@@ -132,6 +132,7 @@ export async function startProxy(options: WorldOptions) {
   const proxy = createProxy({
     upstreams: options.upstreams,
     cookieNames: names,
+    clearCookies: [],
     sessions: people.sessions,
     tokens: {
       fresh:
