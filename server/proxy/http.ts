@@ -106,6 +106,8 @@ export function createHttpRelay(parts: HttpRelayParts): HttpRelay {
       const exchange = exchangeOf(request)
       if (!exchange || exchange.isOver) return void upstreamRequest.destroy()
       exchange.upstreamRequest = upstreamRequest
+      // An upload takes as long as it takes: time runs while nothing of it is taken.
+      if (hasBody(request.headers)) request.on('data', () => void exchange.timer?.refresh())
       upstreamRequest.on('information', (information) => passInformation(exchange, information))
       // Nobody asked for another protocol; without a listener Node drops it without a word.
       upstreamRequest.on('upgrade', (_answer, socket) => {
@@ -141,7 +143,7 @@ export function createHttpRelay(parts: HttpRelayParts): HttpRelay {
 
   const release = (exchange: Exchange) => {
     exchange.isOver = true
-    clearTimeout(exchange.timer)
+    stopTimer(exchange)
   }
 
   const refuse = (exchange: Exchange, error: unknown) => {
@@ -217,7 +219,7 @@ export function createHttpRelay(parts: HttpRelayParts): HttpRelay {
   const pass = (exchange: Exchange, answer: IncomingMessage) => {
     const { request, response } = exchange
     const status = answer.statusCode ?? 502
-    clearTimeout(exchange.timer)
+    stopTimer(exchange)
     const withTrailers =
       answer.headers['transfer-encoding'] !== undefined &&
       request.httpVersionMinor > 0 &&
@@ -366,11 +368,16 @@ function isReset(error: Error): boolean {
 
 /** Whether sending it twice is the same as sending it once, and can be done: a body is gone once sent. */
 function isRepeatable({ request: { method = '', headers } }: Exchange): boolean {
-  return (
-    idempotentMethods.has(method) &&
-    (headers['content-length'] ?? '0') === '0' &&
-    headers['transfer-encoding'] === undefined
-  )
+  return idempotentMethods.has(method) && !hasBody(headers)
+}
+
+function hasBody(headers: IncomingHttpHeaders): boolean {
+  return (headers['content-length'] ?? '0') !== '0' || headers['transfer-encoding'] !== undefined
+}
+
+function stopTimer(exchange: Exchange): void {
+  clearTimeout(exchange.timer)
+  exchange.timer = undefined // so that nobody starts it again
 }
 
 function saysInvalidToken({ headers }: IncomingMessage): boolean {

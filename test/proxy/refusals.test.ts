@@ -73,6 +73,42 @@ test('an upstream that never takes the connection is 504 in time', async () => {
   assert.equal((await fetchRaw(`${world.url}/api/x`, { headers: as('alice') })).status, 504)
 })
 
+test('an upload may take longer than that, unless nobody takes it (contract 5)', async () => {
+  await using upstream = await startUpstream(async (request, response) => {
+    if (request.url === '/api/deaf') return
+    let length = 0
+    for await (const chunk of request) length += (chunk as Buffer).length
+    response.end(String(length))
+  })
+  await using world = await startProxy({ upstreams: [row(upstream.url, { timeoutMs: 200 })] })
+  const upload = (path: string, block: Buffer) => {
+    const request = http.request(world.url + path, {
+      method: 'POST',
+      agent: false,
+      headers: Object.assign(as('alice'), {
+        'X-CSRF-Token': world.csrf.tokenFor({ id: 'alice' }),
+      }),
+    })
+    request.on('error', () => {}) // it is answered before it is read
+    let blocks = 0
+    const timer = setInterval(() => {
+      blocks += 1
+      if (blocks < 8) return void request.write(block)
+      clearInterval(timer)
+      return void request.end()
+    }, 60)
+    return new Promise<http.IncomingMessage>((resolve) => void request.once('response', resolve))
+  }
+  const answer = await upload('/api/slow', Buffer.alloc(10))
+  assert.equal(answer.statusCode, 200)
+  let length = ''
+  for await (const chunk of answer) length += String(chunk)
+  assert.equal(length, '70')
+  const deaf = await upload('/api/deaf', Buffer.alloc(4 * 1024 * 1024))
+  assert.equal(deaf.statusCode, 504)
+  deaf.destroy()
+})
+
 test('the time for a token is part of the time, and its refusal says who was slow (contract 5)', async () => {
   let asked = 0
   await using upstream = await startUpstream(() => void (asked += 1))
