@@ -174,6 +174,7 @@ export function createWebSocketRelay(parts: WebSocketRelayParts): WebSocketRelay
     if (link.state !== 'handshake' || browser.destroyed) return void upstream.destroy()
     link.state = 'open'
     link.openedAt = performance.now()
+    forgetHandshake(link)
     events.webSocketOpened(factsOf(link))
     // From here on we copy ourselves what goes to the browser, to know where its frames end.
     upstream.unpipe(browser)
@@ -375,6 +376,13 @@ const factsOf = ({ request: { facts } }: Link): WebSocketFacts => ({
   requestId: facts.requestId,
   sessionLabel: facts.sessionLabel,
 })
+
+/** The library keeps the request as long as the socket lives: cookies, the token and all, thousands of times. */
+function forgetHandshake(link: Link): void {
+  link.upstreamRequest = undefined
+  link.request.headers = {}
+  link.request.rawHeaders = []
+}
 
 /** When the browser's end is the first to be seen: it may only answer the upstream's close frame. */
 const whoClosed = ({ frames }: Link) => (frames.isClosing() ? 'upstream' : 'browser')
