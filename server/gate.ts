@@ -167,12 +167,13 @@ export async function createGate(
   const pages = opened.use(await openPages(production, server))
 
   const errorAnswer: ErrorRequestHandler = (error: unknown, request, response, _next) => {
-    const refusal = toRefusal(error)
+    // Express's router throws it for a path that can't be decoded.
+    const refusal = error instanceof URIError ? new BadRequest() : toRefusal(error)
     if (refusal.status === 500)
       log.error({ err: error, requestId: request.facts.requestId }, 'a request failed')
     events.refused(request, refusal, 'http')
     if (response.headersSent) return response.destroy()
-    const { status, headers, body } = answerTo(error, request.facts.requestId)
+    const { status, headers, body } = answerTo(refusal, request.facts.requestId)
     return response.writeHead(status, { ...headers }).end(JSON.stringify(body))
   }
 

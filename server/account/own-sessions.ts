@@ -6,6 +6,8 @@ import type { Guard } from '../protection/guard.ts'
 import type { SessionCookies } from '../sessions/cookie.ts'
 import type { Sessions } from '../sessions/sessions.ts'
 
+const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
+
 interface Parts {
   guard: Guard
   sessions: Pick<Sessions, 'own' | 'endOwn' | 'endOthers'>
@@ -28,7 +30,7 @@ export function createEndSession({
   return async (request, response) => {
     const session = await guard.require(request, response)
     const { id } = request.params
-    if (!(await sessions.endOwn(session, id))) throw new NotFound()
+    if (!uuid.test(id) || !(await sessions.endOwn(session, id))) throw new NotFound()
     if (id === session.publicId) response.appendHeader('Set-Cookie', cookies.clear)
     response.status(204).end()
   }

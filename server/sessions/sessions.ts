@@ -214,7 +214,7 @@ export function createSessions({
     },
 
     endOwn: async (session, publicId) => {
-      const own = 'issuer = $1 AND subject = $2 AND public_id::text = $3'
+      const own = 'issuer = $1 AND subject = $2 AND public_id = $3'
       return (await end(own, [session.issuer, session.subject, publicId], 'revoked')) > 0
     },
 

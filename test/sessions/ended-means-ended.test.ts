@@ -1,0 +1,236 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import type { IncomingMessage } from 'node:http'
+import { test } from 'node:test'
+import type { OwnSessions } from '../../shared/contract.ts'
+import { startGate, startGateProcesses } from '../support/gate.ts'
+import { startScriptedProvider } from '../support/scripted-provider.ts'
+import { until } from '../support/until.ts'
+
+/** The first `ended` event of a stream. */
+async function endOf(events: IncomingMessage): Promise<string> {
+  let text = ''
+  for await (const chunk of events) text += String(chunk)
+  return /event: ended\ndata: (.*)\n/.exec(text)?.[1] ?? `no end in ${text}`
+}
+
+test('what ends a session in one process ends it in the other within half a second: requests, events, sockets [T95,T108]', async (t) => {
+  await using provider = await startScriptedProvider()
+  await using world = await startGateProcesses(2, {
+    provider,
+    environment: { SESSION_IDLE_TIMEOUT: '3600' },
+  })
+  const [here = world.appUrl, there = world.appUrl] = world.processes.map(({ url }) => url)
+
+  const ways: [string, string, (browser: ReturnType<typeof world.browser>) => Promise<unknown>][] =
+    [
+      [
+        'logout',
+        'logout',
+        (browser) => browser.fetch('/auth/logout', { method: 'POST', via: here }),
+      ],
+      [
+        'revocation from another device',
+        'revoked',
+        async () => {
+          const other = world.browser()
+          await other.login()
+          return other.fetch('/auth/sessions', { method: 'DELETE', via: here })
+        },
+      ],
+      [
+        'back-channel logout',
+        'backchannel_logout',
+        async () => {
+          const body = `logout_token=${await provider.logoutToken()}`
+          const headers = {
+            'content-type': 'application/x-www-form-urlencoded',
+            'content-length': String(body.length),
+          }
+          return world
+            .browser()
+            .fetch('/auth/backchannel-logout', { method: 'POST', via: here, body, headers })
+        },
+      ],
+      [
+        'an expiry that the other process finds',
+        'expired',
+        async (browser) => {
+          await world.database.query(`UPDATE session SET expire = now() - interval '1 second'`)
+          return browser.fetch('/api/x', { via: here, headers: { cookie: 'other=1' } })
+        },
+      ],
+    ]
+  for (const [what, reason, end] of ways) {
+    await t.test(what, async () => {
+      provider.sid = `provider-session-of-${what}`
+      const browser = world.browser()
+      await browser.login()
+      assert.equal((await browser.fetch('/api/x', { via: there })).status, 200)
+      const events = endOf(await browser.open('/auth/events', { via: there }))
+      const socket = await browser.webSocket('/api/ws', { via: there })
+      const closed = once(socket, 'close')
+      const started = performance.now()
+      await end(browser)
+      const [code, said] = await closed
+      assert.equal(code, 4401)
+      assert.equal(String(said), reason)
+      assert.deepEqual(JSON.parse(await events), { reason })
+      if (reason !== 'expired')
+        assert.ok(
+          performance.now() - started < 1000,
+          'well within a second, the ending itself included',
+        )
+      assert.equal((await browser.fetch('/api/x', { via: there })).status, 401)
+    })
+  }
+})
+
+test('a slow request that began before the logout brings nothing back, and is cut (ASVS 7.4.1) [T52,T98]', async () => {
+  await using provider = await startScriptedProvider()
+  await using world = await startGate({ provider })
+  const browser = world.browser()
+  await browser.login()
+  const saved = browser.cookieHeader()
+  const { promise: released, resolve: release } = Promise.withResolvers<void>()
+  world.upstream.answer((_request, response) => void released.then(() => response.end('late')))
+  const slow = browser.fetch('/api/slow').catch(() => undefined)
+  await until('the upstream has it', () => world.upstream.seen.length === 1)
+  const loggedOut = await browser.logout()
+  assert.equal(loggedOut.headers['clear-site-data'], '"cache"')
+  release()
+  await slow
+  const replay = await world.browser().fetch('/auth/me', { headers: { cookie: saved } })
+  assert.equal(replay.status, 401)
+  assert.deepEqual(await world.database.query('SELECT sid FROM session'), [])
+})
+
+test('a logout clears the site’s cache and answers the same with a session, without, and with a broken cookie [T6,T60]', async () => {
+  await using provider = await startScriptedProvider()
+  await using world = await startGate({ provider })
+  const shape = async (cookie?: string) => {
+    const answer = await world
+      .browser()
+      .fetch('/auth/logout', {
+        method: 'POST',
+        ...(cookie !== undefined && { headers: { cookie } }),
+      })
+    const { success, logoutUrl } = answer.json<{ success: boolean; logoutUrl: string }>()
+    return {
+      status: answer.status,
+      success,
+      at: new URL(logoutUrl).pathname,
+      cleared: answer.setCookies.length,
+      clear: answer.headers['clear-site-data'],
+    }
+  }
+  const browser = world.browser()
+  await browser.login()
+  const expected = { status: 200, success: true, at: '/end', cleared: 2, clear: '"cache"' }
+  assert.deepEqual(await shape(), expected)
+  assert.deepEqual(await shape('sid=broken'), expected)
+  const answer = await browser.logout()
+  assert.equal(answer.status, 200)
+  assert.deepEqual(
+    new URL(answer.json<{ logoutUrl: string }>().logoutUrl).searchParams.get(
+      'post_logout_redirect_uri',
+    ),
+    `${world.appUrl}/`,
+  )
+})
+
+test('while the line to the other processes is cut nothing remembered is believed, and it comes back', async () => {
+  await using provider = await startScriptedProvider()
+  await using world = await startGateProcesses(2, { provider })
+  const [here = '', there = ''] = world.processes.map(({ url }) => url)
+  const browser = world.browser()
+  await browser.login()
+  for (let round = 0; round < 3; round += 1) {
+    assert.equal((await browser.fetch('/api/x', { via: there })).status, 200)
+    await world.database.query(
+      `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%' OR query = 'SELECT 1'`,
+    )
+  }
+  await browser.fetch('/auth/logout', { method: 'POST', via: here })
+  assert.equal((await browser.fetch('/api/x', { via: there })).status, 401)
+})
+
+test('a database that goes away and comes back logs nobody out (ASVS 16.5.2) [T123]', async () => {
+  await using provider = await startScriptedProvider()
+  await using world = await startGate({ provider })
+  const browser = world.browser()
+  await browser.login()
+  const kill = () =>
+    world.database.query(
+      `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'gatehouse'`,
+    )
+  const answers: { status: number; setCookies: string[] }[] = []
+  for (let round = 0; round < 5; round += 1) {
+    await kill()
+    answers.push(...(await Promise.all(Array.from({ length: 20 }, () => browser.fetch('/api/x')))))
+  }
+  for (const { status, setCookies } of answers) {
+    assert.ok(status === 200 || status === 503, `answered ${status}`)
+    assert.deepEqual(setCookies, [])
+  }
+  await until('it goes on', async () => (await browser.fetch('/api/x')).status === 200)
+})
+
+test('a person lists the own sessions and ends them, nobody else’s (ASVS 7.5.2) [T53,T55]', async () => {
+  await using provider = await startScriptedProvider()
+  await using world = await startGate({ provider })
+  const [phone, laptop] = [world.browser(), world.browser()]
+  await phone.login()
+  await laptop.login()
+  provider.subject = 'grace'
+  const grace = world.browser()
+  await grace.login()
+
+  const own = async (browser: typeof phone) =>
+    (await browser.fetch('/auth/sessions')).json<OwnSessions>().sessions
+  const sessions = await own(phone)
+  assert.equal(sessions.length, 2)
+  assert.equal(sessions.filter(({ current }) => current).length, 1)
+  const cookie = decodeURIComponent(phone.cookies.get('sid')?.value ?? '')
+  for (const { id } of sessions) assert.ok(!cookie.includes(id))
+
+  const foreign = (await own(grace))[0]?.id ?? ''
+  for (const id of [foreign, 'x', '00000000-0000-0000-0000-000000000000', `${foreign}'--`, '%00']) {
+    assert.ok(
+      [400, 404].includes((await phone.fetch(`/auth/sessions/${id}`, { method: 'DELETE' })).status),
+      id,
+    )
+  }
+  assert.equal((await grace.fetch('/auth/me')).status, 200)
+
+  const other = sessions.find(({ current }) => !current)?.id ?? ''
+  assert.equal((await phone.fetch(`/auth/sessions/${other}`, { method: 'DELETE' })).status, 204)
+  assert.equal((await laptop.fetch('/auth/me')).status, 401)
+  assert.equal((await phone.fetch(`/auth/sessions/${other}`, { method: 'DELETE' })).status, 404)
+
+  provider.subject = 'ada'
+  await laptop.login()
+  assert.deepEqual((await phone.fetch('/auth/sessions', { method: 'DELETE' })).json(), { ended: 1 })
+  assert.equal((await laptop.fetch('/auth/me')).status, 401)
+  assert.equal((await phone.fetch('/auth/me')).status, 200)
+})
+
+test('a token’s end does not end a socket, and a long socket is looked at again [T109,T114]', async () => {
+  await using provider = await startScriptedProvider()
+  await using world = await startGate({ provider })
+  const browser = world.browser()
+  await browser.login()
+  const socket = await browser.webSocket('/api/ws')
+  await world.database.query(
+    `UPDATE token SET access_token_expires_at = now() - interval '1 minute'`,
+  )
+  socket.send('still')
+  assert.equal(String((await once(socket, 'message'))[0]), 'still')
+  const closed = once(socket, 'close')
+  // Ended where nobody could tell us: by hand, in the database.
+  await world.database.query('DELETE FROM session')
+  const [code] = await Promise.race([closed, until('it is found out', () => false, 20_000)]).then(
+    (result) => (Array.isArray(result) ? result : [0]),
+  )
+  assert.equal(code, 4401)
+})
