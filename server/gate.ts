@@ -63,12 +63,13 @@ export async function createGate(
   const metrics = createMetrics()
   const database = opened.use(openDatabase(secrets.databaseUrl, configuration.database, log))
   const notifications = opened.use(openNotifications(database, log))
+  const cookies = createSessionCookies(configuration, secrets.session)
+  const sessionCookie = cookies.names.session
   const events = opened.use(
-    createSecurityEvents({ database, log, clock, count: metrics.countEvent }),
+    createSecurityEvents({ database, log, clock, count: metrics.countEvent, sessionCookie }),
   )
 
   // Sessions and their tokens
-  const cookies = createSessionCookies(configuration, secrets.session)
   const labelKey = deriveServerKey(secrets.session, 'session label')
   const sessions = opened.use(
     createSessions({
@@ -103,7 +104,7 @@ export async function createGate(
   const crossSite = createCrossSiteRule({
     appUrl,
     frontendOrigins,
-    sessionCookie: cookies.names.session,
+    sessionCookie,
   })
   const csrf = createCsrf(secrets.session)
   const guard = createGuard({ sessions, cookies, crossSite, csrf, clock })

@@ -6,6 +6,7 @@ import type { EndReason } from '../../shared/contract.ts'
 import type { Clock } from '../clock.ts'
 import type { Database } from '../database/pool.ts'
 import { DatabaseUnavailable, type Refusal } from '../errors.ts'
+import { findCookieValues } from '../sessions/cookie.ts'
 import type { LiveSession } from '../sessions/session.ts'
 import type { Log } from './log.ts'
 
@@ -18,6 +19,8 @@ interface SecurityEvent {
   ip?: string | undefined
   requestId?: string | undefined
   detail?: Record<string, unknown>
+  /** Logged and counted, but not stored. */
+  withoutRow?: boolean
 }
 
 export interface SecurityEventsParts {
@@ -25,6 +28,8 @@ export interface SecurityEventsParts {
   log: Log
   clock: Clock
   count: (event: string) => void
+  /** The name of the session cookie. */
+  sessionCookie: string
 }
 
 // An attack must not become a flood of rows: what is above this is logged and counted alone.
@@ -33,7 +38,8 @@ const flushMs = 200
 
 export type SecurityEvents = ReturnType<typeof createSecurityEvents>
 
-export function createSecurityEvents({ database, log, clock, count }: SecurityEventsParts) {
+export function createSecurityEvents(parts: SecurityEventsParts) {
+  const { database, log, clock, count } = parts
   let waiting: object[] = []
   let timer: NodeJS.Timeout | undefined
   let writing: Promise<void> = Promise.resolve()
@@ -59,7 +65,8 @@ export function createSecurityEvents({ database, log, clock, count }: SecurityEv
     }
   }
 
-  const record = ({ event, owasp, label, subject, ip, requestId, detail = {} }: SecurityEvent) => {
+  const record = ({ detail = {}, withoutRow = false, ...facts }: SecurityEvent) => {
+    const { event, owasp, label, subject, ip, requestId } = facts
     count(event)
     log.info({ event, owasp, session: label, subject, ip, requestId, ...detail }, event)
     const now = clock.now()
@@ -69,7 +76,7 @@ export function createSecurityEvents({ database, log, clock, count }: SecurityEv
       rowsThisSecond = 0
     }
     rowsThisSecond += 1
-    if (rowsThisSecond > rowsPerSecond) return
+    if (withoutRow || rowsThisSecond > rowsPerSecond) return
     waiting.push({
       at: now,
       event,
@@ -198,15 +205,13 @@ export function createSecurityEvents({ database, log, clock, count }: SecurityEv
         rate_limited: 'excess_rate_limit_exceeded',
         session_expired: 'session_use_after_expire',
       }
-      const owasp = code in known ? known[code as keyof typeof known] : 'authz_fail' // looked up one line above
-      if (kind === 'upgrade')
-        record({ ...from(request), event: 'websocket_refused', owasp, detail: { code } })
-      else if (code in known)
-        record({
-          ...from(request),
-          event: code === 'session_expired' ? 'session_use_after_end' : code,
-          owasp,
-        })
+      const owasp = code in known ? known[code as keyof typeof known] : 'authz_fail' // looked up in between
+      // A visitor without a login leaves no row, however often it knocks (contract section 2).
+      const cookies = findCookieValues(request.headers.cookie, parts.sessionCookie)
+      const refused = { ...from(request), owasp, withoutRow: cookies.length === 0 }
+      if (kind === 'upgrade') record({ ...refused, event: 'websocket_refused', detail: { code } })
+      else if (code === 'session_expired') record({ ...refused, event: 'session_use_after_end' })
+      else if (code in known) record({ ...refused, event: code })
     },
 
     webSocketOpened: (facts: { requestId: string; sessionLabel: string | undefined }) =>
