@@ -1,12 +1,24 @@
 import { StrictMode } from 'react'
 import { createRoot } from 'react-dom/client'
 import { App } from './app.tsx'
-import { ErrorBoundary } from './error-boundary.tsx'
+import { ErrorBoundary } from './parts/error-boundary.tsx'
 import { SessionProvider } from './session/session.tsx'
-import './style.css'
+import './styles/look.css'
+import './styles/controls.css'
+import './styles/frame.css'
+import './styles/pages.css'
 
-// After a deploy the old page asks for files that are gone: the new page has new names for them.
-addEventListener('vite:preloadError', () => location.reload())
+const reloadedKey = 'gatehouse-reloaded-at'
+
+// After a deploy an old page asks for files that are gone. The new page has their new names: load it, but
+// not in a circle when they can't be had either.
+addEventListener('vite:preloadError', (event) => {
+  const reloadedAtMs = Number(sessionStorage.getItem(reloadedKey))
+  if (Date.now() - reloadedAtMs < 10_000) return
+  sessionStorage.setItem(reloadedKey, String(Date.now()))
+  event.preventDefault()
+  location.reload()
+})
 
 const root = document.getElementById('root')
 if (!root) throw new Error('index.html has no #root')

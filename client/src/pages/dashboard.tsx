@@ -1,3 +1,5 @@
+// Everything that passes the gate, at work: a table, a WebSocket, a streamed answer, an upload.
+import { PageTitle } from '../parts/page-title.tsx'
 import { Feed } from './dashboard/feed.tsx'
 import { ItemTable } from './dashboard/item-table.tsx'
 import { StreamedAnswer } from './dashboard/streamed-answer.tsx'
@@ -6,10 +8,10 @@ import { Upload } from './dashboard/upload.tsx'
 export default function Dashboard() {
   return (
     <>
-      <h1>Dashboard</h1>
+      <PageTitle name="Dashboard" />
       <div className="dashboard">
-        <ItemTable />
         <Feed />
+        <ItemTable />
         <StreamedAnswer />
         <Upload />
       </div>

@@ -1,11 +1,14 @@
 import { Link } from 'wouter'
+import { Mark } from '../parts/mark.tsx'
+import { PageTitle } from '../parts/page-title.tsx'
 
 export default function NotFound() {
   return (
-    <section className="narrow card">
-      <h1>There is nothing here</h1>
+    <section className="lonely">
+      <Mark size={56} />
+      <PageTitle name="There is nothing here" />
       <p>The address may be mistyped, or the page has moved.</p>
-      <Link className="button" href="/">
+      <Link className="button primary" href="/">
         To the start
       </Link>
     </section>

@@ -1,42 +1,39 @@
 // A streamed answer that can be stopped: server-sent events over `fetch`, because an EventSource would
-// ask for an answer again that has come to its end.
+// ask again for an answer that has come to its end.
 import { useEffect, useRef, useState } from 'react'
+import { SessionEndedError } from './api.ts'
 import { useSession } from './session.tsx'
 
 export interface StreamState<Event> {
   kind: 'idle' | 'running' | 'done' | 'stopped' | 'failed'
+  /** What has come so far. It stays when the stream breaks. */
   events: Event[]
 }
 
+/** `Event` is what `shared/` says of the path that is given to `start`. */
 export function useEventStream<Event>(): {
   state: StreamState<Event>
   start: (path: string) => void
   stop: () => void
 } {
-  const { check } = useSession()
+  const { api } = useSession()
   const [state, setState] = useState<StreamState<Event>>({ kind: 'idle', events: [] })
   const running = useRef<AbortController>(undefined)
   useEffect(() => () => running.current?.abort(), [])
 
   const run = async (path: string, signal: AbortSignal) => {
+    const become = (kind: StreamState<Event>['kind'], more: Event[] = []) => {
+      if (running.current?.signal === signal)
+        setState(({ events }) => ({ kind, events: [...events, ...more] }))
+    }
     try {
-      const response = await fetch(path, { signal, headers: { Accept: 'text/event-stream' } })
-      if (response.status === 401) void check()
-      if (!response.ok || !response.body) throw new TypeError(`the answer was ${response.status}`)
-      const reader = response.body.pipeThrough(new TextDecoderStream()).getReader()
-      let rest = ''
-      for (;;) {
-        const { done, value } = await reader.read()
-        if (done) break
-        const parts = (rest + value).split('\n\n')
-        rest = parts.pop() ?? ''
-        const events = parts.flatMap((part) => parseEvent<Event>(part))
-        setState((before) => ({ kind: 'running', events: [...before.events, ...events] }))
-      }
-      setState(({ events }) => ({ kind: 'done', events }))
-    } catch {
-      // Stopped by the person, or broken on the way; what has come stays.
-      setState(({ events }) => ({ kind: signal.aborted ? 'stopped' : 'failed', events }))
+      const response = await api.open(path, { signal, headers: { Accept: 'text/event-stream' } })
+      for await (const event of readEvents<Event>(response)) become('running', [event])
+      become('done')
+    } catch (error) {
+      if (signal.aborted) become('stopped')
+      else if (isBroken(error)) become('failed')
+      else throw error
     }
   }
 
@@ -44,18 +41,33 @@ export function useEventStream<Event>(): {
     state,
     start: (path) => {
       running.current?.abort()
-      const controller = new AbortController()
-      running.current = controller
+      running.current = new AbortController()
       setState({ kind: 'running', events: [] })
-      void run(path, controller.signal)
+      void run(path, running.current.signal)
     },
     stop: () => running.current?.abort(),
   }
 }
 
-function parseEvent<Event>(part: string): Event[] {
-  const data = part
-    .split('\n')
-    .flatMap((line) => (line.startsWith('data: ') ? [line.slice(6)] : []))
-  return data.length > 0 ? [JSON.parse(data.join('\n')) as Event] : [] // the caller names what the API sends
+const isBroken = (error: unknown) =>
+  error instanceof TypeError || // cut on the way
+  error instanceof SessionEndedError ||
+  (error instanceof Error && ['ApiError', 'UnreachableError'].includes(error.name))
+
+async function* readEvents<Event>(response: Response): AsyncGenerator<Event> {
+  if (!response.body) return
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader()
+  let rest = ''
+  for (;;) {
+    const { done, value } = await reader.read()
+    if (done) return
+    const blocks = (rest + value.replaceAll('\r', '')).split('\n\n')
+    rest = blocks.pop() ?? ''
+    for (const block of blocks) {
+      const data = block
+        .split('\n')
+        .flatMap((line) => (line.startsWith('data:') ? [line.slice(5).trimStart()] : []))
+      if (data.length > 0) yield JSON.parse(data.join('\n')) as Event // the caller names what the API sends
+    }
+  }
 }

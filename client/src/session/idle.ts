@@ -3,51 +3,59 @@
 import { useEffect, useState } from 'react'
 import { useSession } from './session.tsx'
 
-const warnBeforeMs = 60_000
+export interface IdleWarning {
+  secondsLeft: number
+  /** Nothing that the person does can move this end. */
+  isFinal: boolean
+}
+
+const longestWarningMs = 60_000
 const keepAtMostEveryMs = 60_000
 
-/** The seconds left when it is time to ask the person, otherwise `undefined`. */
-export function useIdleWarning(): number | undefined {
+/** There when it is time to ask the person. */
+export function useIdleWarning(): IdleWarning | undefined {
   const { state, now, check, stay } = useSession()
   const [secondsLeft, setSecondsLeft] = useState<number>()
-  const endsAt = state.kind === 'loggedIn' ? Date.parse(state.me.session.idleExpiresAt) : undefined
-  const isFinal =
-    state.kind === 'loggedIn' && state.me.session.idleExpiresAt === state.me.session.expiresAt
+  const times = state.kind === 'loggedIn' ? state.me.session : undefined
+  const endsAtMs = times && Date.parse(times.idleExpiresAt)
+  const isFinal = times !== undefined && times.idleExpiresAt === times.expiresAt
+  const isWarning = secondsLeft !== undefined
 
   useEffect(() => {
     setSecondsLeft(undefined)
-    if (endsAt === undefined) return undefined
-    let asked = false
+    if (endsAtMs === undefined) return undefined
+    // Of a very short session the last half is enough.
+    const warnBeforeMs = Math.min(longestWarningMs, (endsAtMs - now()) / 2)
+    let hasAsked = false
     const look = () => {
-      const leftMs = endsAt - now()
+      const leftMs = endsAtMs - now()
       if (leftMs > warnBeforeMs) return
-      // Requests of this and other tabs may have moved the end since we heard of it.
-      if (!asked) {
-        asked = true
-        void check()
-      } else if (leftMs <= 0) void check()
+      // Requests of this and of other tabs may have moved the end since we heard of it.
+      if (!hasAsked || leftMs <= 0) void check()
+      hasAsked = true
       setSecondsLeft(Math.max(0, Math.ceil(leftMs / 1000)))
     }
     const timer = setInterval(look, 1000)
     return () => clearInterval(timer)
-  }, [endsAt, now, check])
+  }, [endsAtMs, now, check])
 
   useEffect(() => {
-    if (endsAt === undefined || isFinal) return undefined
-    let keptAt = now()
-    const gapMs = Math.min(keepAtMostEveryMs, Math.max(5000, (endsAt - keptAt) / 4))
-    const onInput = () => {
-      if (now() - keptAt < gapMs) return
-      keptAt = now()
-      stay().catch(() => undefined) // it will be seen to have ended, if it has
+    // Once they are asked, only the answer counts.
+    if (endsAtMs === undefined || isFinal || isWarning) return undefined
+    const gapMs = Math.min(keepAtMostEveryMs, Math.max(1000, (endsAtMs - now()) / 4))
+    let keptAtMs = now()
+    const keep = () => {
+      if (now() - keptAtMs < gapMs) return
+      keptAtMs = now()
+      stay().catch(() => undefined) // away for a moment: the next key press tries again
     }
-    addEventListener('keydown', onInput)
-    addEventListener('pointerdown', onInput)
+    addEventListener('keydown', keep)
+    addEventListener('pointerdown', keep)
     return () => {
-      removeEventListener('keydown', onInput)
-      removeEventListener('pointerdown', onInput)
+      removeEventListener('keydown', keep)
+      removeEventListener('pointerdown', keep)
     }
-  }, [endsAt, isFinal, now, stay])
+  }, [endsAtMs, isFinal, isWarning, now, stay])
 
-  return secondsLeft
+  return secondsLeft === undefined ? undefined : { secondsLeft, isFinal }
 }

@@ -1,8 +1,11 @@
-// The tabs of one browser in step: what one learns of the session the others hear, and one of them
-// holds the event stream for all. Messages are only ever sent on by whoever learned something first.
+// The tabs of one browser in step: what one learns of the session the others hear, and one of them holds
+// the event stream for all. Only whoever learned something first sends it on; nobody repeats what it heard.
 import { paths, sessionEvents, type EndedEvent, type EndReason } from '../../../shared/contract.ts'
 
-export type TabMessage = { kind: 'loggedIn' } | { kind: 'ended'; reason: EndReason }
+export type TabMessage =
+  | { kind: 'began' }
+  | { kind: 'stayed' }
+  | { kind: 'ended'; reason: EndReason }
 
 export interface Tabs {
   tell: (message: TabMessage) => void
@@ -11,37 +14,63 @@ export interface Tabs {
 
 const channelName = 'gatehouse-session'
 const lockName = 'gatehouse-events'
+const firstWaitMs = 1000
+const longestWaitMs = 30_000
 
 export function openTabs(onMessage: (message: TabMessage) => void): Tabs {
   const channel = new BroadcastChannel(channelName)
-  channel.onmessage = ({ data }: MessageEvent<TabMessage>) => onMessage(data)
+  channel.addEventListener('message', ({ data }: MessageEvent<TabMessage>) => onMessage(data))
   return { tell: (message) => channel.postMessage(message), close: () => channel.close() }
 }
 
-/** Listens for the end of the session, in this tab if it is the one that holds the lock. Gives the way to stop. */
-export function followSession(
-  onEnded: (reason: EndReason) => void,
-  onLost: () => void,
-): () => void {
+/**
+ * Listens for the end of the session, in this tab as soon as it is the one that holds the lock. `onGap` is
+ * called when an end may have been missed meanwhile. Gives the way to stop.
+ */
+export function followSession(onEnded: (reason: EndReason) => void, onGap: () => void): () => void {
   const stop = new AbortController()
-  const hold = () =>
+  const { signal } = stop
+
+  const holdStream = () =>
     new Promise<void>((resolve) => {
-      const events = new EventSource(paths.events)
-      events.addEventListener(sessionEvents.ended, ({ data }: MessageEvent<string>) => {
-        events.close()
-        onEnded((JSON.parse(data) as EndedEvent).reason) // as shared/ says
-      })
-      // Closed for good: refused with 401, so the session may be over. Otherwise it connects again by itself.
-      events.addEventListener('error', () => {
-        if (events.readyState === EventSource.CLOSED && !stop.signal.aborted) onLost()
-      })
-      stop.signal.addEventListener('abort', () => {
+      let events: EventSource
+      let timer: ReturnType<typeof setTimeout> | undefined
+      let failures = 0
+      let hadOpened = false
+      const connect = () => {
+        events = new EventSource(paths.events)
+        events.addEventListener('open', () => {
+          failures = 0
+          if (hadOpened) onGap()
+          hadOpened = true
+        })
+        events.addEventListener(sessionEvents.ended, ({ data }: MessageEvent<string>) => {
+          events.close()
+          onEnded((JSON.parse(data) as EndedEvent).reason) // as shared/ says
+        })
+        events.addEventListener('error', () => {
+          // It comes back by itself after a cut connection, and not after an answer that is no stream.
+          if (events.readyState !== EventSource.CLOSED || signal.aborted) return
+          onGap()
+          failures += 1
+          timer = setTimeout(connect, jitter(failures))
+        })
+      }
+      connect()
+      signal.addEventListener('abort', () => {
+        clearTimeout(timer)
         events.close()
         resolve()
       })
     })
-  navigator.locks.request(lockName, { signal: stop.signal }, hold).catch((error: unknown) => {
-    if (!stop.signal.aborted) throw error
+
+  navigator.locks.request(lockName, { signal }, holdStream).catch((error: unknown) => {
+    if (!signal.aborted) throw error
   })
   return () => stop.abort()
+}
+
+/** Full jitter: after a deploy, a thousand pages must not knock at the same moment. */
+export function jitter(failures: number): number {
+  return Math.random() * Math.min(firstWaitMs * 2 ** failures, longestWaitMs)
 }

@@ -1,31 +1,28 @@
-// A WebSocket that comes back: with growing, random waits, so that a thousand pages do not knock at
-// once after a deploy. When the session has ended it stays closed.
-import { useEffect, useRef, useState } from 'react'
+// A WebSocket that comes back, with growing, random waits. When the session has ended it stays closed
+// until there is another one.
+import { useCallback, useEffect, useEffectEvent, useRef, useState } from 'react'
 import { closeCodes } from '../../../shared/contract.ts'
-import { useSession } from './session.tsx'
+import { useSession, useSessionKey } from './session.tsx'
+import { jitter } from './tabs.ts'
 
 export type ConnectionState = 'connecting' | 'open' | 'waiting' | 'ended'
-
-const firstWaitMs = 500
-const longestWaitMs = 30_000
 
 /** Connects while the component is there. `onMessage` gets each text message. */
 export function useWebSocket(
   path: string,
   onMessage: (text: string) => void,
 ): { state: ConnectionState; send: (text: string) => void } {
-  const { check, state: session } = useSession()
+  const { check } = useSession()
+  const sessionKey = useSessionKey()
   const [state, setState] = useState<ConnectionState>('connecting')
   const socket = useRef<WebSocket>(undefined)
-  const handler = useRef(onMessage)
-  useEffect(() => {
-    handler.current = onMessage
-  })
-  const isAllowed = session.kind === 'loggedIn'
+  const receive = useEffectEvent(onMessage)
 
   useEffect(() => {
-    if (!isAllowed) return undefined
-    let timer: ReturnType<typeof setTimeout> | undefined
+    if (sessionKey === undefined) {
+      setState('ended')
+      return undefined
+    }
     let failures = 0
     let isOver = false
 
@@ -33,14 +30,14 @@ export function useWebSocket(
       setState('connecting')
       const opened = new WebSocket(path)
       socket.current = opened
-      opened.onopen = () => {
+      opened.addEventListener('open', () => {
         failures = 0
         setState('open')
-      }
-      opened.onmessage = ({ data }) => {
-        if (typeof data === 'string') handler.current(data)
-      }
-      opened.onclose = ({ code }) => {
+      })
+      opened.addEventListener('message', ({ data }) => {
+        if (typeof data === 'string' && !isOver) receive(data)
+      })
+      opened.addEventListener('close', ({ code }) => {
         if (isOver) return
         if (code === closeCodes.sessionEnded) {
           setState('ended')
@@ -49,23 +46,21 @@ export function useWebSocket(
         }
         setState('waiting')
         failures += 1
-        if (failures % 3 === 0) void check() // a refusal looks like any failure: it may be the session
-        timer = setTimeout(
-          connect,
-          Math.random() * Math.min(firstWaitMs * 2 ** failures, longestWaitMs),
-        )
-      }
+        // A refused handshake looks like any failure from here: it may be the session.
+        if (failures % 3 === 0) void check()
+        timer = setTimeout(connect, jitter(failures - 1))
+      })
     }
-    connect()
+    let timer = setTimeout(connect, 0)
     return () => {
       isOver = true
       clearTimeout(timer)
       socket.current?.close(1000)
     }
-  }, [path, isAllowed, check])
+  }, [path, sessionKey, check])
 
-  return {
-    state,
-    send: (text) => socket.current?.readyState === WebSocket.OPEN && socket.current.send(text),
-  }
+  const send = useCallback((text: string) => {
+    if (socket.current?.readyState === WebSocket.OPEN) socket.current.send(text)
+  }, [])
+  return { state, send }
 }

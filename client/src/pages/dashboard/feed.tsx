@@ -1,109 +1,130 @@
-import { useEffect, useRef, useState } from 'react'
+import { useCallback, useEffect, useRef, useState, type SubmitEvent } from 'react'
+import { useSearchParams } from 'wouter'
 import type { Tick } from '../../../../shared/example-api.ts'
-import { useDraft } from '../../draft.ts'
+import { useDraft } from '../../session/draft.ts'
 import { useWebSocket, type ConnectionState } from '../../session/web-socket.ts'
+import { Chart, type ChartHandle } from './chart.tsx'
 
-const most = 60
-const names: Record<ConnectionState, string> = {
+const stateNames: Record<ConnectionState, string> = {
   connecting: 'Connecting…',
   open: 'Live',
   waiting: 'Disconnected, trying again…',
   ended: 'Ended with the session',
 }
+const rates = ['1', '10', '50']
+const tellEveryMs = 500 // figures that change faster can't be read
 
-/** A WebSocket through the gate: its state, a small chart of what arrives, and a word back. */
+interface Summary {
+  count: number
+  last: number | undefined
+}
+
+/** A WebSocket through the gate: its state, what arrives as a chart, and a word back. */
 export function Feed() {
-  const [values, setValues] = useState<number[]>([])
+  const [search, setSearch] = useSearchParams()
+  const rate = search.get('rate') ?? '1'
   const [echo, setEcho] = useState('')
-  const [draft, setDraft] = useDraft('feed')
-  const arrived = useRef<number[]>([])
-  const frame = useRef(0)
+  const [summary, setSummary] = useState<Summary>({ count: 0, last: undefined })
+  const chart = useRef<ChartHandle>(null)
+  const counted = useRef(0)
 
-  // However fast they come, the page is drawn once a frame.
-  const draw = () => {
-    frame.current = 0
-    const fresh = arrived.current
-    arrived.current = []
-    setValues((before) => [...before, ...fresh].slice(-most))
-  }
-  useEffect(() => () => cancelAnimationFrame(frame.current), [])
-
-  const rate = new URLSearchParams(location.search).get('rate')
-  const { state, send } = useWebSocket(
-    rate === null ? '/api/ws' : `/api/ws?rate=${encodeURIComponent(rate)}`,
-    (text) => {
-      const tick = parseTick(text)
-      if (!tick) return setEcho(text)
-      arrived.current.push(tick.value)
-      frame.current ||= requestAnimationFrame(draw)
-    },
-  )
+  // However fast they come: the chart draws itself once a frame, and React hears of it twice a second.
+  const { state, send } = useWebSocket(`/api/ws?rate=${encodeURIComponent(rate)}`, (text) => {
+    const tick = parseTick(text)
+    if (!tick) return setEcho(text)
+    counted.current += 1
+    chart.current?.add(tick.value)
+  })
+  useEffect(() => {
+    const timer = setInterval(() => {
+      const next = { count: counted.current, last: chart.current?.last() }
+      setSummary((before) => (before.count === next.count ? before : next))
+    }, tellEveryMs)
+    return () => clearInterval(timer)
+  }, [])
 
   return (
-    <section className="card" aria-labelledby="feed-title">
+    <section className="card" data-panel="feed" aria-labelledby="feed-title">
       <div className="card-head">
         <h2 id="feed-title">Live feed</h2>
-        <span className={`state ${state}`} role="status">
-          {names[state]}
+        <span className="connection" data-state={state} role="status">
+          {stateNames[state]}
         </span>
       </div>
-      <Chart values={values} />
-      <form
-        className="row"
-        onSubmit={(event) => {
-          event.preventDefault()
-          send(draft)
-          setDraft('')
-        }}
-      >
-        <label className="grow">
-          <span className="visually-hidden">Say something to the API</span>
-          <input
-            value={draft}
-            onChange={({ target }) => setDraft(target.value)}
-            placeholder="Say something…"
-          />
-        </label>
-        <button type="submit" disabled={state !== 'open' || draft === ''}>
-          Send
-        </button>
-      </form>
-      <p className="echo" aria-live="polite">
+      <div className="feed-figures">
+        <p>
+          <span className="numbers figure">
+            {summary.last === undefined ? '–' : summary.last.toFixed(1)}
+          </span>
+          <span className="soft">last value</span>
+        </p>
+        <p>
+          <span className="numbers figure">{summary.count.toLocaleString()}</span>
+          <span className="soft">messages</span>
+        </p>
+        <fieldset className="choice">
+          <legend className="soft">Messages a second</legend>
+          {rates.map((name) => (
+            <label key={name}>
+              <input
+                type="radio"
+                name="rate"
+                checked={rate === name}
+                onChange={() => setSearch({ rate: name }, { replace: true })}
+              />
+              <span>{name}</span>
+            </label>
+          ))}
+        </fieldset>
+      </div>
+      <Chart
+        handle={chart}
+        label={`The last values, now ${summary.last ?? 'none'}, from 0 to 100`}
+      />
+      <Say canSend={state === 'open'} onSend={send} />
+      <p className="hint echo" aria-live="polite">
         {echo === '' ? 'The API says back what you send.' : `The API says: ${echo}`}
       </p>
     </section>
   )
 }
 
-function Chart({ values }: { values: number[] }) {
-  const points = values
-    .map((value, at) => `${(at / (most - 1)) * 300},${80 - (value / 100) * 76}`)
-    .join(' ')
-  const last = values.at(-1)
+function Say({ canSend, onSend }: { canSend: boolean; onSend: (text: string) => void }) {
+  const [draft, setDraft] = useDraft('feed')
+  const submit = useCallback(
+    (event: SubmitEvent) => {
+      event.preventDefault()
+      if (!canSend || draft === '') return // Enter comes here whatever the button says
+      onSend(draft)
+      setDraft('')
+    },
+    [canSend, draft, onSend, setDraft],
+  )
   return (
-    <figure className="chart">
-      <svg
-        viewBox="0 0 300 84"
-        role="img"
-        aria-label={last === undefined ? 'No values yet' : `The last value is ${last}`}
-        preserveAspectRatio="none"
-      >
-        <polyline points={points} />
-      </svg>
-      <figcaption className="numbers">{last === undefined ? '–' : last.toFixed(1)}</figcaption>
-    </figure>
+    <form className="say" onSubmit={submit}>
+      <label>
+        <span className="visually-hidden">Say something to the API</span>
+        <input
+          type="text"
+          value={draft}
+          autoComplete="off"
+          maxLength={500}
+          placeholder="Say something…"
+          onChange={({ target }) => setDraft(target.value)}
+        />
+      </label>
+      <button type="submit" className="button" disabled={!canSend || draft === ''}>
+        Send
+      </button>
+    </form>
   )
 }
 
 function parseTick(text: string): Tick | undefined {
   try {
     const message: unknown = JSON.parse(text)
-    const isTick =
-      typeof message === 'object' &&
-      message !== null &&
-      'type' in message &&
-      message.type === 'tick'
-    return isTick ? (message as Tick) : undefined // the API's own kind of message, as shared/ says
+    if (typeof message !== 'object' || message === null) return undefined
+    return 'type' in message && message.type === 'tick' ? (message as Tick) : undefined // as shared/ says
   } catch (error) {
     if (error instanceof SyntaxError) return undefined // an echo of what a person typed
     throw error

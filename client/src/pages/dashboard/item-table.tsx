@@ -1,61 +1,70 @@
-import type { Items } from '../../../../shared/example-api.ts'
-import { useResource } from '../../resource.ts'
+import type { Item, Items } from '../../../../shared/example-api.ts'
+import { Failure } from '../../parts/failure.tsx'
+import { SkeletonLines } from '../../parts/skeleton.tsx'
+import { Ago } from '../../parts/times.tsx'
+import { useLoaded } from '../../session/loaded.ts'
 
-const statusNames = { running: 'Running', waiting: 'Waiting', failed: 'Failed' }
+const statusNames: Record<Item['status'], string> = {
+  running: 'Running',
+  waiting: 'Waiting',
+  failed: 'Failed',
+}
 
 /** A table from the API, by `fetch` through the gate. */
 export function ItemTable() {
-  const [items, reload] = useResource<Items>('/api/items')
+  const { body, failure, isLoading, reload } = useLoaded<Items>('/api/items')
   return (
     <section
-      className="card wide"
+      className="card"
+      data-panel="items"
       aria-labelledby="items-title"
-      aria-busy={items.kind === 'loading'}
+      aria-busy={isLoading}
     >
       <div className="card-head">
         <h2 id="items-title">Jobs</h2>
-        <button type="button" className="quiet" onClick={reload}>
+        <button type="button" className="button" disabled={isLoading && !failure} onClick={reload}>
           Refresh
         </button>
       </div>
-      {items.kind === 'loading' && <div className="skeleton tall" />}
-      {items.kind === 'failed' && (
-        <p className="failure" role="alert">
-          {items.sentence}{' '}
-          <button type="button" className="link" onClick={reload}>
-            Try again
-          </button>
-        </p>
+      {failure && <Failure failure={failure} onRetry={reload} />}
+      {!body && !failure && <SkeletonLines count={9} />}
+      {body?.items.length === 0 && (
+        <p className="empty">There are no jobs yet. The API has none to show.</p>
       )}
-      {items.kind === 'ready' && items.body.items.length === 0 && <p>There are no jobs yet.</p>}
-      {items.kind === 'ready' && items.body.items.length > 0 && (
-        <div className="scroll" role="region" aria-labelledby="items-title" tabIndex={0}>
-          <table>
-            <thead>
-              <tr>
-                <th scope="col">Name</th>
-                <th scope="col">Status</th>
-                <th scope="col">Owner</th>
-                <th scope="col">Changed</th>
-              </tr>
-            </thead>
-            <tbody>
-              {items.body.items.map(({ id, name, status, owner, updatedAt }) => (
-                <tr key={id}>
-                  <th scope="row">{name}</th>
-                  <td>
-                    <span className={`status ${status}`}>{statusNames[status]}</span>
-                  </td>
-                  <td>{owner}</td>
-                  <td className="numbers">
-                    <time dateTime={updatedAt}>{new Date(updatedAt).toLocaleTimeString()}</time>
-                  </td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
-      )}
+      {body && body.items.length > 0 && <Table items={body.items} />}
     </section>
+  )
+}
+
+function Table({ items }: { items: Item[] }) {
+  return (
+    <table>
+      <thead>
+        <tr>
+          <th scope="col">Name</th>
+          <th scope="col">Status</th>
+          <th scope="col" className="less">
+            Owner
+          </th>
+          <th scope="col">Changed</th>
+        </tr>
+      </thead>
+      <tbody>
+        {items.map(({ id, name, status, owner, updatedAt }) => (
+          <tr key={id}>
+            <th scope="row">{name}</th>
+            <td>
+              <span className="status" data-status={status}>
+                {statusNames[status]}
+              </span>
+            </td>
+            <td className="less">{owner}</td>
+            <td>
+              <Ago at={updatedAt} />
+            </td>
+          </tr>
+        ))}
+      </tbody>
+    </table>
   )
 }

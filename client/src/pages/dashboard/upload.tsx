@@ -1,79 +1,72 @@
-import { useRef, useState } from 'react'
-import { csrfHeader } from '../../../../shared/contract.ts'
+import { useState } from 'react'
 import type { Echo } from '../../../../shared/example-api.ts'
-import { readCsrfToken } from '../../session/api.ts'
-import { useSession } from '../../session/session.tsx'
+import { useUpload } from '../../session/upload.ts'
 
-type State =
-  | { kind: 'idle' }
-  | { kind: 'sending'; share: number }
-  | { kind: 'sent'; echo: Echo }
-  | { kind: 'cancelled' }
-  | { kind: 'failed' }
-
-/** A file through the gate, as a stream; an XMLHttpRequest, because `fetch` tells nothing of what was sent. */
+/** A file through the gate, as it is read: with progress, and a way to stop it. */
 export function Upload() {
-  const { check } = useSession()
-  const [state, setState] = useState<State>({ kind: 'idle' })
-  const sending = useRef<XMLHttpRequest>(undefined)
+  const { state, start, cancel } = useUpload<Echo>('/api/echo')
+  const [name, setName] = useState('')
+  const isSending = state.kind === 'sending'
 
-  const send = (file: File) => {
-    const request = new XMLHttpRequest()
-    sending.current = request
-    request.open('POST', '/api/echo')
-    request.setRequestHeader(csrfHeader, readCsrfToken() ?? '')
-    request.upload.onprogress = ({ loaded, total }) =>
-      setState({ kind: 'sending', share: loaded / total })
-    request.onabort = () => setState({ kind: 'cancelled' })
-    request.onerror = () => setState({ kind: 'failed' })
-    request.onload = () => {
-      if (request.status === 401) void check()
-      setState(
-        request.status === 200
-          ? { kind: 'sent', echo: JSON.parse(request.responseText) as Echo }
-          : { kind: 'failed' },
-      )
-    }
-    setState({ kind: 'sending', share: 0 })
-    request.send(file)
+  const take = (files: FileList | null) => {
+    const [file] = files ?? []
+    if (!file) return
+    setName(file.name)
+    start(file)
   }
 
   return (
-    <section className="card" aria-labelledby="upload-title">
+    <section className="card" data-panel="upload" aria-labelledby="upload-title">
       <div className="card-head">
         <h2 id="upload-title">Upload</h2>
-        {state.kind === 'sending' && (
-          <button type="button" className="quiet" onClick={() => sending.current?.abort()}>
-            Cancel
-          </button>
-        )}
+        <button type="button" className="button" disabled={!isSending} onClick={cancel}>
+          Cancel
+        </button>
       </div>
-      <label className="file">
-        <span>Choose a file: the API counts and hashes it, and keeps nothing.</span>
+      <label className="drop">
         <input
           type="file"
+          disabled={isSending}
           onChange={({ target }) => {
-            const [file] = target.files ?? []
-            if (file) send(file)
-            target.value = ''
+            take(target.files)
+            target.value = '' // the same file can be chosen again
           }}
         />
+        <strong>Choose a file, or drop one here</strong>
+        <span className="soft">The API counts and hashes it, and keeps nothing.</span>
       </label>
       <progress
         max={1}
-        value={state.kind === 'sending' ? state.share : state.kind === 'sent' ? 1 : 0}
+        value={
+          isSending
+            ? state.sentBytes / Math.max(1, state.totalBytes)
+            : state.kind === 'done'
+              ? 1
+              : 0
+        }
         aria-label="How much has been sent"
       />
-      <p className="hint" role="status">
-        {state.kind === 'sent' && (
+      <p className="hint upload-result" role="status">
+        {isSending &&
+          `${name}: ${describeBytes(state.sentBytes)} of ${describeBytes(state.totalBytes)}`}
+        {state.kind === 'done' && (
           <>
-            {state.echo.length.toLocaleString()} bytes, SHA-256{' '}
-            <code>{state.echo.sha256.slice(0, 16)}…</code>
+            {name}: {describeBytes(state.body.length)}, SHA-256{' '}
+            <code>{state.body.sha256.slice(0, 12)}…</code>
           </>
         )}
-        {state.kind === 'cancelled' && 'Cancelled.'}
-        {state.kind === 'failed' && 'It did not arrive. Please try again.'}
+        {state.kind === 'cancelled' && 'Cancelled. Nothing was kept.'}
+        {state.kind === 'failed' && (
+          <span className="problem">It did not arrive. {state.message}</span>
+        )}
       </p>
     </section>
   )
+}
+
+function describeBytes(bytes: number): string {
+  if (bytes < 1000) return `${bytes} bytes`
+  return bytes < 1_000_000
+    ? `${(bytes / 1000).toFixed(1)} kB`
+    : `${(bytes / 1_000_000).toFixed(1)} MB`
 }
