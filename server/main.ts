@@ -32,6 +32,10 @@ async function run(): Promise<number> {
 
   await using gate = await createGate(configuration, secrets)
   const { log, server } = gate
+  // A bug that nobody caught costs one request, not everybody's.
+  process.on('unhandledRejection', (error) =>
+    log.error({ err: error }, 'a bug: nobody caught this'),
+  )
   await checkMigrations(configuration, secrets, log)
   server.listen(configuration.port)
   await once(server, 'listening')

@@ -24,12 +24,11 @@ export function openPages(production: boolean, server: Server): Promise<Pages> {
 
 /** Whether a request is a person going to a page, rather than a file or a program's call. */
 function isNavigation(request: Request): boolean {
-  const last = request.path.slice(request.path.lastIndexOf('/') + 1)
-  const isPage = (request.method === 'GET' || request.method === 'HEAD') && !last.includes('.')
+  const { path } = request
+  const namesFile = path.slice(path.lastIndexOf('/') + 1).includes('.') || path.includes('/.')
+  const isPage = (request.method === 'GET' || request.method === 'HEAD') && !namesFile
   return (
-    isPage &&
-    !request.path.startsWith('/assets/') &&
-    (request.headers.accept ?? '').includes('text/html')
+    isPage && !path.startsWith('/assets/') && (request.headers.accept ?? '').includes('text/html')
   )
 }
 

@@ -30,7 +30,9 @@ export function parseReturnTo(
 /** Whether browsers and servers agree on what it means, decoded once or twice as well: no second host, no control characters. */
 function isPlain(value: string): boolean {
   for (let text = value, times = 0; times < 3; times += 1) {
-    if (/[\x00-\x20\x7f\\]/.test(text) || text.startsWith('//')) return false
+    // An encoded space is an ordinary one; a naked one is trimmed by some, and then what follows counts.
+    const odd = times === 0 ? /[\x00-\x20\x7f\\]/ : /[\x00-\x1f\x7f\\]/
+    if (odd.test(text) || text.startsWith('//')) return false
     try {
       const decoded = decodeURIComponent(text.split(/[?#]/)[0] ?? '')
       if (decoded === text) return true
