@@ -17,14 +17,12 @@ export interface BenchProcess extends AsyncDisposable, Costs {
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const endsWithinMs = 5000
 
-/** Starts `node FILE` in the checkout. A profile of it goes to the folder that BENCH_PROFILE names. */
+/** Starts `node FILE` in the checkout. With `output`, a file, it writes there; without, it talks to us. */
 export function startProcess(
   file: string,
   environment: Record<string, string>,
-  { output, profiled = false }: { output?: string; profiled?: boolean } = {},
+  { output, flags = [] }: { output?: string; flags?: readonly string[] } = {},
 ): BenchProcess {
-  const directory = profiled ? process.env['BENCH_PROFILE'] : undefined
-  const flags = directory ? ['--cpu-prof', '--cpu-prof-dir', directory] : []
   const log = output === undefined ? 'inherit' : openSync(output, 'a')
   const stdio: StdioOptions = [
     'ignore',

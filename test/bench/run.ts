@@ -1,6 +1,6 @@
 // `npm run bench`: every scenario, or those that are named (`npm run bench -- proxied-get storm`). What
 // counts are ratios between things measured side by side in one run; absolute figures are this machine's.
-// Exits with 1 when a target was missed. BENCH_PROFILE=FOLDER writes CPU profiles of the gates there.
+// Exits with 1 when a target was missed. BENCH_GATE_FLAGS are Node's, for the gates: --cpu-prof.
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { chmod, mkdtemp, rm } from 'node:fs/promises'
