@@ -113,14 +113,16 @@ export async function startGateProcesses(
   const appUrl = `http://localhost:${firstPort}`
   const parts = await startParts(opened, options, appUrl)
   const processes: GateProcess[] = []
+  let owner: AsyncDisposableStack = opened
   const startAnother = async () => {
     const port = processes.length === 0 ? firstPort : await reservePort()
-    const started = opened.use(await startProcess(environmentOf(parts, options, port, appUrl)))
+    const started = owner.use(await startProcess(environmentOf(parts, options, port, appUrl)))
     processes.push(started)
     return started
   }
   for (let at = 0; at < count; at += 1) await startAnother()
   const owned = opened.move()
+  owner = owned // what was moved from takes nothing more
   return {
     appUrl,
     port: firstPort,
@@ -151,6 +153,16 @@ async function startProcess(environment: Record<string, string>): Promise<GatePr
     stderr += chunk.toString()
   })
   const url = `http://localhost:${environment['PORT']}`
+  const kill = async (signal: NodeJS.Signals) => {
+    if (child.exitCode !== null || child.signalCode !== null)
+      return child.exitCode ?? String(child.signalCode)
+    const exited = once(child, 'exit')
+    child.kill(signal)
+    await exited
+    return child.exitCode ?? String(child.signalCode)
+  }
+  await using unready = new AsyncDisposableStack() // one that does not become ready must not stay
+  unready.defer(async () => void (await kill('SIGKILL')))
   await until(
     'the process is ready',
     async () => {
@@ -163,14 +175,7 @@ async function startProcess(environment: Record<string, string>): Promise<GatePr
     },
     15_000,
   )
-  const kill = async (signal: NodeJS.Signals) => {
-    if (child.exitCode !== null || child.signalCode !== null)
-      return child.exitCode ?? String(child.signalCode)
-    const exited = once(child, 'exit')
-    child.kill(signal)
-    await exited
-    return child.exitCode ?? String(child.signalCode)
-  }
+  unready.move()
   return {
     port: Number(environment['PORT']),
     url,
