@@ -6,6 +6,7 @@ import { once } from 'node:events'
 import { mkdtemp, rm, chmod } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import pg from 'pg'
 import { startPostgres } from '../server/development/postgres.ts'
 import { runMigrations } from '../server/database/migrations.ts'
 
@@ -38,17 +39,34 @@ async function run(): Promise<number> {
 
     const asked = process.argv.slice(2)
     const files = asked.length > 0 ? asked : folders.map((folder) => `test/${folder}/**/*.test.ts`)
-    const child = spawn(process.execPath, ['--test', '--test-concurrency=3', ...files], {
+    const options = [
+      '--test',
+      '--test-concurrency=3',
+      '--test-timeout=300000', // milliseconds; a hang is a failure
+      '--test-force-exit', // leaks.ts has said by then what was left open
+      '--import=./test/support/leaks.ts',
+    ]
+    const child = spawn(process.execPath, [...options, ...files], {
       stdio: 'inherit',
       env: { ...process.env, GATEHOUSE_TEST_DATABASE: postgres.url },
     })
     for (const signal of ['SIGINT', 'SIGTERM'] as const)
       process.on(signal, () => child.kill(signal))
     const [code] = await once(child, 'exit')
+    await checkDatabases(postgres.url)
     return typeof code === 'number' ? code : 1
   } finally {
     await rm(directory, { recursive: true, force: true })
   }
+}
+
+/** Throws when a test did not drop its database. */
+async function checkDatabases(url: string): Promise<void> {
+  const client = new pg.Client({ connectionString: url })
+  await client.connect()
+  const { rows } = await client.query(`SELECT FROM pg_database WHERE datname LIKE 'test\\_%'`)
+  await client.end()
+  if (rows.length > 0) throw new Error(`${rows.length} databases of tests were left behind`)
 }
 
 process.exitCode = await run()

@@ -41,6 +41,8 @@ export interface Browser {
   cookies: Map<string, SetCookie>
   cookieHeader: () => string
   origin: string
+  /** Every answer of the origin that was read, redirects included, oldest first. */
+  answers: Answer[]
 }
 
 export class HandshakeRefused extends Error {
@@ -65,10 +67,15 @@ export function createBrowser(origin: string): Browser {
     return jar
   }
   const cookies = jarOf(new URL(origin))
+  const answers: Answer[] = []
 
   const keep = (url: URL, lines: string[]) => {
     for (const line of lines) {
       const cookie = parseSetCookie(line)
+      // RFC 6265bis §4.1.3: a browser ignores a cookie that does not keep what its name promises.
+      if (/^__(Host|Secure)-/i.test(cookie.name) && !cookie.secure) continue
+      if (/^__Host-/i.test(cookie.name) && (cookie.path !== '/' || cookie.domain !== undefined))
+        continue
       const isGone =
         cookie.maxAge === 0 ||
         (cookie.expires !== undefined && cookie.expires.getTime() <= Date.now())
@@ -112,7 +119,7 @@ export function createBrowser(origin: string): Browser {
     const chunks: Buffer[] = []
     for await (const chunk of answer) chunks.push(Buffer.from(chunk))
     const text = Buffer.concat(chunks).toString('utf8')
-    return {
+    const whole: Answer = {
       status: answer.statusCode ?? 0,
       headers: answer.headers,
       setCookies: answer.headers['set-cookie'] ?? [],
@@ -120,6 +127,8 @@ export function createBrowser(origin: string): Browser {
       json: <Body>() => JSON.parse(text) as Body, // the test says what it expects
       url: url.href,
     }
+    if (url.origin === origin) answers.push(whole)
+    return whole
   }
 
   const fetchHeaders = (options: RequestOptions): Record<string, string> => {
@@ -184,6 +193,7 @@ export function createBrowser(origin: string): Browser {
   return {
     origin,
     cookies,
+    answers,
     cookieHeader: () => cookieHeader(new URL(origin), false),
     open,
     fetch: async (path, options = {}) => read(new URL(path, origin), await open(path, options)),

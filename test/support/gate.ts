@@ -41,6 +41,8 @@ export interface WorldOptions {
   upstream?: TestUpstream
   /** Log lines of level `error` that this test causes on purpose. */
   expectErrors?: boolean
+  /** For a gate that is not going to be ready: it is not waited for. */
+  expectUnready?: boolean
 }
 
 export const sessionSecret = 'a-session-secret-of-the-tests-0123456789abcdef'
@@ -73,7 +75,8 @@ export async function startGate(options: WorldOptions = {}): Promise<World> {
   })
   gate.server.listen(port)
   await once(gate.server, 'listening')
-  await until('the gate is ready', async () => (await fetch(`${appUrl}/readyz`)).ok)
+  if (!options.expectUnready)
+    await until('the gate is ready', async () => (await fetch(`${appUrl}/readyz`)).ok)
 
   const owned = opened.move()
   return {

@@ -2,7 +2,7 @@
 // every kind. Real HTTP, real signatures; it asks nobody anything and logs everybody in.
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import { exportJWK, generateKeyPair, SignJWT, type JWTPayload } from 'jose'
+import { exportJWK, generateKeyPair, SignJWT } from 'jose'
 import type { TestProvider } from './provider.ts'
 
 export interface Script {
@@ -119,13 +119,13 @@ export async function startScriptedProvider(script: Script = {}): Promise<Script
     const payload = Object.fromEntries(
       Object.entries(claims).filter(([, value]) => value !== undefined),
     )
-    const alg = header['alg'] ?? 'RS256'
+    const alg = typeof header['alg'] === 'string' ? header['alg'] : 'RS256'
     if (alg === 'none') {
       const part = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url')
       return Promise.resolve(`${part({ ...header, alg })}.${part(payload)}.`)
     }
-    const jwt = new SignJWT(payload as JWTPayload) // wrong ones on purpose
-    jwt.setProtectedHeader({ kid: 'known', ...header, alg: String(alg) })
+    const jwt = new SignJWT(payload)
+    jwt.setProtectedHeader({ kid: 'known', ...header, alg })
     return jwt.sign(
       alg === 'HS256'
         ? new TextEncoder().encode(clientSecret)

@@ -1,0 +1,63 @@
+// A line that can be cut: TCP between the gate and one of its parts, which refuses, resets, or falls
+// silent as a test says.
+import { once } from 'node:events'
+import { connect, createServer, type Socket } from 'node:net'
+
+export interface Link extends AsyncDisposable {
+  port: number
+  /** Resets every connection, and refuses new ones. */
+  cut: () => void
+  /** Takes connections and bytes, and passes nothing on: a black hole, in both directions. */
+  silence: () => void
+  /** From now on new connections pass; those that fell silent are reset. */
+  restore: () => void
+}
+
+/** Starts a line to a port of this machine. */
+export async function startLink(toPort: number): Promise<Link> {
+  let state: 'open' | 'cut' | 'silent' = 'open'
+  const sockets = new Set<Socket>()
+  const keep = (socket: Socket) => {
+    sockets.add(socket)
+    socket.once('close', () => sockets.delete(socket))
+    socket.on('error', () => socket.destroy()) // what the other side does is the test's own doing
+  }
+  const reset = () => {
+    for (const socket of sockets) socket.resetAndDestroy()
+  }
+  const server = createServer((near) => {
+    keep(near)
+    if (state === 'cut') return near.resetAndDestroy()
+    const far = connect(toPort, '127.0.0.1')
+    keep(far)
+    const pass = (from: Socket, to: Socket) => {
+      from.on('data', (chunk) => void (state === 'open' && to.write(chunk)))
+      from.once('close', () => to.destroy())
+    }
+    pass(near, far)
+    pass(far, near)
+    return undefined
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  return {
+    port: typeof address === 'object' && address ? address.port : 0,
+    cut: () => {
+      state = 'cut'
+      reset()
+    },
+    silence: () => {
+      state = 'silent'
+    },
+    restore: () => {
+      if (state === 'silent') reset()
+      state = 'open'
+    },
+    [Symbol.asyncDispose]: async () => {
+      reset()
+      server.close()
+      await once(server, 'close')
+    },
+  }
+}
