@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import { createRemoteJWKSet, errors, jwtVerify, type JWTPayload } from 'jose'
+import { createRemoteJWKSet, errors, jwtVerify, type JWTPayload, type JWTVerifyGetKey } from 'jose'
 import { WebSocketServer, type WebSocket } from 'ws'
 import type { Echo, Items, StreamEvent, Tick, WhoAmI } from '../../shared/example-api.ts'
 
@@ -11,16 +11,20 @@ export interface ExampleApi extends AsyncDisposable {
   url: string
 }
 
-/** Why a token was not taken: 401 for what a fresh one would mend, 403 for another client's. */
-class TokenRefused extends Error {
-  override readonly name = 'TokenRefused'
-  readonly status: 401 | 403
+/** Why a request was not taken: 401 for what a fresh token would mend, 403 for another client's, 503 while the provider's keys can't be had. */
+class Refused extends Error {
+  override readonly name = 'Refused'
+  readonly status: 401 | 403 | 503
+  readonly headers: Record<string, string>
 
-  constructor(status: 401 | 403, message: string) {
+  constructor(status: 401 | 403 | 503, message: string, headers: Record<string, string> = {}) {
     super(message)
     this.status = status
+    this.headers = headers
   }
 }
+
+const statusTexts = { 401: 'Unauthorized', 403: 'Forbidden', 503: 'Service Unavailable' }
 
 const streamIntervalMs = 200
 const words =
@@ -28,36 +32,44 @@ const words =
     ' ',
   )
 
-export async function startExampleApi({
-  port = 0,
-  issuer,
-  audience,
-  clientId,
-}: {
+export interface ExampleApiOptions {
+  /** 0, the default, is any free one. */
   port?: number
   issuer: string
+  /** What `aud` must name. */
   audience: string
+  /** The only client whose tokens are taken. */
   clientId: string
-}): Promise<ExampleApi> {
-  const keys = createRemoteJWKSet(new URL('/jwks', issuer))
+}
+
+export async function startExampleApi(options: ExampleApiOptions): Promise<ExampleApi> {
+  const { port = 0, issuer, audience, clientId } = options
+  const findKeys = rememberKeys(issuer)
   const sockets = new WebSocketServer({ noServer: true })
 
   const check = async (request: IncomingMessage): Promise<JWTPayload> => {
-    const token = /^Bearer (\S+)$/.exec(request.headers.authorization ?? '')?.[1]
-    if (token === undefined) throw new TokenRefused(401, 'no token')
+    const token = /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? '')?.[1]
+    if (token === undefined) throw new Refused(401, 'no token', { 'WWW-Authenticate': 'Bearer' }) // RFC 6750 §3.1
+    const { payload } = await verify(token)
+    if (payload['client_id'] !== clientId) throw new Refused(403, 'a token of another client')
+    return payload
+  }
+  const verify = async (token: string) => {
+    const keys = await findKeys()
     try {
-      const { payload } = await jwtVerify(token, keys, {
+      return await jwtVerify(token, keys, {
         issuer,
         audience,
         typ: 'at+jwt',
-        algorithms: ['RS256'],
+        algorithms: ['RS256', 'PS256', 'ES256', 'EdDSA'],
+        requiredClaims: ['exp', 'sub', 'iat', 'jti', 'client_id'], // RFC 9068 §2.2
       })
-      if (payload['client_id'] !== clientId)
-        throw new TokenRefused(403, 'a token of another client')
-      return payload
     } catch (error) {
-      if (error instanceof errors.JOSEError) throw new TokenRefused(401, error.code)
-      throw error
+      if (isFaultOfToken(error)) {
+        const challenge = `Bearer error="invalid_token", error_description="${error.code}"`
+        throw new Refused(401, error.code, { 'WWW-Authenticate': challenge })
+      }
+      throw withoutKeys() // the provider is down: that says nothing about the token
     }
   }
 
@@ -84,30 +96,34 @@ export async function startExampleApi({
   const server = createServer((request, response) => {
     handle(request, response).catch((error: unknown) => {
       if (response.headersSent) return response.destroy()
-      const status = error instanceof TokenRefused ? error.status : 500
-      if (status === 401) response.setHeader('WWW-Authenticate', 'Bearer error="invalid_token"') // RFC 6750 §3
-      return sendJson(response, status, {
-        error: error instanceof TokenRefused ? error.message : 'internal',
-      })
+      if (!(error instanceof Refused)) {
+        console.error(error)
+        return sendJson(response, 500, { error: 'internal' })
+      }
+      for (const [name, value] of Object.entries(error.headers)) response.setHeader(name, value)
+      return sendJson(response, error.status, { error: error.message })
     })
   })
   server.on('upgrade', (request, socket, head) => {
     socket.on('error', () => socket.destroy())
     const url = new URL(request.url ?? '/', 'http://localhost')
-    const refuse = (status: string) =>
-      socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`)
-    if (url.pathname !== '/api/ws') return void refuse('404 Not Found')
+    const refuse = (status: string, headers: Record<string, string> = {}) => {
+      const lines = Object.entries({ ...headers, Connection: 'close', 'Content-Length': '0' })
+      const text = lines.map(([name, value]) => `${name}: ${value}\r\n`).join('')
+      socket.end(`HTTP/1.1 ${status}\r\n${text}\r\n`)
+    }
+    if (url.pathname !== '/api/ws') return refuse('404 Not Found')
     return void check(request).then(
       () =>
         sockets.handleUpgrade(request, socket, head, (webSocket) =>
           serve(webSocket, Number(url.searchParams.get('rate')) || 1),
         ),
-      (error: unknown) =>
-        refuse(
-          error instanceof TokenRefused && error.status === 403
-            ? '403 Forbidden'
-            : '401 Unauthorized',
-        ),
+      (error: unknown) => {
+        if (error instanceof Refused)
+          return refuse(`${error.status} ${statusTexts[error.status]}`, error.headers)
+        console.error(error)
+        return refuse('500 Internal Server Error')
+      },
     )
   })
   server.listen(port, '127.0.0.1')
@@ -122,6 +138,30 @@ export async function startExampleApi({
       server.close()
       await once(server, 'close')
     },
+  }
+}
+
+const withoutKeys = () =>
+  new Refused(503, 'the keys of the provider cannot be had', { 'Retry-After': '1' })
+
+const isFaultOfToken = (error: unknown): error is errors.JOSEError =>
+  error instanceof errors.JOSEError &&
+  !(error instanceof errors.JWKSTimeout || error instanceof errors.JWKSInvalid) &&
+  error.code !== 'ERR_JOSE_GENERIC' // the answer with the keys was none
+
+/** The provider's keys by its own metadata, asked for at the first request: it may not be there before. */
+function rememberKeys(issuer: string): () => Promise<JWTVerifyGetKey> {
+  let keys: JWTVerifyGetKey | undefined
+  return async () => {
+    if (keys) return keys
+    const address = `${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`
+    const metadata: unknown = await fetch(address, { signal: AbortSignal.timeout(5000) }).then(
+      (response) => response.json(),
+      () => undefined, // down, or too slow: tried again at the next request
+    )
+    if (typeof metadata !== 'object' || metadata === null || !('jwks_uri' in metadata))
+      throw withoutKeys()
+    return (keys = createRemoteJWKSet(new URL(String(metadata.jwks_uri))))
   }
 }
 

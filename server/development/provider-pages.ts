@@ -1,4 +1,5 @@
 // The few pages of the development provider: plain HTML that a person, a screen reader and a test read.
+import { createHash } from 'node:crypto'
 
 const escapes = new Map([
   ['&', '&amp;'],
@@ -7,7 +8,7 @@ const escapes = new Map([
   ['"', '&quot;'],
   ["'", '&#39;'],
 ])
-export const escapeHtml = (text: string) =>
+const escapeHtml = (text: string) =>
   text.replace(/[&<>"']/g, (character) => escapes.get(character) ?? '')
 
 const style = `
@@ -17,6 +18,12 @@ const style = `
   h1 { margin: 0 0 .25rem; font-size: 1.25rem } p { margin: 0 0 1rem; opacity: .8 }
   label { display: block; margin-bottom: .75rem } input { display: block; width: 100%; box-sizing: border-box; font: inherit; padding: .5rem; margin-top: .25rem }
   button { font: inherit; padding: .5rem 1rem; cursor: pointer } .wrong { color: #c0392b; opacity: 1 } a { margin-left: 1rem }`
+
+// Where scripts are off, its button is pressed by the person.
+const script = "document.getElementById('confirm').click()"
+const hash = (text: string) => `'sha256-${createHash('sha256').update(text).digest('base64')}'`
+/** For every page: our own style and script, and nothing else. Without `form-action`, since it would hold for the redirect back to the app too. */
+export const contentSecurityPolicy = `default-src 'none'; style-src ${hash(style)}; script-src ${hash(script)}; img-src data:; base-uri 'none'; frame-ancestors 'none'`
 
 const page = (title: string, body: string) => `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><link rel="icon" href="data:,">
@@ -41,13 +48,13 @@ export function loginPage(
   )
 }
 
-/** `form` is oidc-provider's own, with the id `op.logoutForm`. It sends itself; the button is for where scripts are off. */
+/** `form` is oidc-provider's own, with the id `op.logoutForm`. It sends itself. */
 export function logoutPage(form: string): string {
   return page(
     'Log out',
     `<h1>Logging out…</h1>${form}
     <button type="submit" form="op.logoutForm" name="logout" value="yes" id="confirm">Log out</button>
-    <script>document.getElementById('confirm').click()</script>`,
+    <script>${script}</script>`,
   )
 }
 

@@ -4,6 +4,8 @@ import { generateKeyPair, randomBytes } from 'node:crypto'
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { promisify } from 'node:util'
+import { isErrno } from './processes.ts'
+import { StartFault } from './start-fault.ts'
 import type { Adapter, AdapterFactory, AdapterPayload } from 'oidc-provider'
 
 interface Kept {
@@ -33,19 +35,19 @@ export async function openProviderStore(file: string | undefined): Promise<Provi
 
   const save = async (path: string) => {
     timer = undefined
-    const live = [...entries].filter(
-      ([, { expiresAt }]) => expiresAt === undefined || expiresAt > Date.now(),
-    )
+    for (const [key, { expiresAt = Infinity }] of entries)
+      if (expiresAt <= Date.now()) entries.delete(key)
+    const content: State = { ...state, entries: [...entries] }
     await mkdir(dirname(path), { recursive: true })
-    await writeFile(`${path}.new`, JSON.stringify({ ...state, entries: live } satisfies State), {
-      mode: 0o600,
-    })
+    await writeFile(`${path}.new`, JSON.stringify(content), { mode: 0o600 })
     await rename(`${path}.new`, path) // whole or not at all
   }
   const changed = () => {
     if (file === undefined) return
     timer ??= setTimeout(() => {
-      saving = saving.then(() => save(file))
+      saving = saving
+        .then(() => save(file))
+        .catch((error: unknown) => console.error(`The provider can't write ${file}.`, error)) // it goes on in memory
     }, savedAfterMs)
   }
   if (file !== undefined && state.entries.length === 0) await save(file)
@@ -107,7 +109,9 @@ async function readState(file: string): Promise<State | undefined> {
   try {
     return JSON.parse(await readFile(file, 'utf8')) as State // our own file, 0600, renamed into place
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined
+    if (isErrno(error, 'ENOENT')) return undefined
+    if (error instanceof SyntaxError)
+      throw new StartFault(`${file} is broken: remove it (everybody is logged out then).`)
     throw error
   }
 }

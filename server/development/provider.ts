@@ -3,8 +3,15 @@
 // RP-initiated logout, revocation, JWT access tokens. Its people are made up; its keys are made here.
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import { Provider, type ClientMetadata, type Configuration, type JWK } from 'oidc-provider'
-import { errorPage, loginPage, logoutPage } from './provider-pages.ts'
+import {
+  errors,
+  Provider,
+  type ClientAuthMethod,
+  type ClientMetadata,
+  type Configuration,
+  type JWK,
+} from 'oidc-provider'
+import { contentSecurityPolicy, errorPage, loginPage, logoutPage } from './provider-pages.ts'
 import { openProviderStore } from './provider-store.ts'
 
 export interface ProviderClient {
@@ -12,6 +19,8 @@ export interface ProviderClient {
   /** Without one: a public client, or `private_key_jwt` when there are `keys`. */
   clientSecret?: string
   keys?: JWK[]
+  /** Instead of the one that follows from secret and keys. */
+  authMethod?: ClientAuthMethod
   redirectUris: string[]
   postLogoutRedirectUris: string[]
   backChannelLogoutUri?: string
@@ -41,6 +50,7 @@ export const people = {
   grace: { name: 'Grace Hopper', email: 'grace@example.com', groups: ['staff'] },
 }
 export const password = 'gatehouse'
+const passwordAcr = 'urn:gatehouse:password'
 const scopes = 'openid profile email groups offline_access'
 
 export async function startProvider(options: ProviderOptions): Promise<DevelopmentProvider> {
@@ -58,10 +68,11 @@ export async function startProvider(options: ProviderOptions): Promise<Developme
     jwks: { keys: [store.signingKey] },
     cookies: {
       keys: [store.cookieKey],
+      // Cookies do not know ports: without it, the providers of two checkouts would log each other out.
       names: {
-        session: 'provider_session',
-        interaction: 'provider_interaction',
-        resume: 'provider_resume',
+        session: `provider_session_${port}`,
+        interaction: `provider_interaction_${port}`,
+        resume: `provider_resume_${port}`,
       },
     },
     clients: options.clients.map(toClient),
@@ -73,6 +84,7 @@ export async function startProvider(options: ProviderOptions): Promise<Developme
       acr: null,
       auth_time: null,
     },
+    acrValues: [passwordAcr],
     conformIdTokenClaims: false, // name and e-mail in the ID token: no call to the userinfo endpoint
     pkce: { required: () => true },
     findAccount: (_context, id) => ({
@@ -108,6 +120,7 @@ export async function startProvider(options: ProviderOptions): Promise<Developme
       rpInitiatedLogout: {
         enabled: true,
         logoutSource: (context, form) => {
+          context.set('Content-Security-Policy', contentSecurityPolicy)
           context.body = logoutPage(form)
         },
       },
@@ -134,6 +147,7 @@ export async function startProvider(options: ProviderOptions): Promise<Developme
     },
     renderError: (context, facts) => {
       context.type = 'html'
+      context.set('Content-Security-Policy', contentSecurityPolicy)
       context.body = errorPage({ ...facts })
     },
     // Its own fetch refuses loopback addresses, which are all that there is here.
@@ -171,6 +185,7 @@ function toClient({
   clientId,
   clientSecret,
   keys,
+  authMethod,
   redirectUris,
   postLogoutRedirectUris,
   backChannelLogoutUri,
@@ -179,11 +194,9 @@ function toClient({
     client_id: clientId,
     ...(clientSecret !== undefined && { client_secret: clientSecret }),
     ...(keys && { jwks: { keys } }),
-    token_endpoint_auth_method: keys
-      ? 'private_key_jwt'
-      : clientSecret === undefined
-        ? 'none'
-        : 'client_secret_basic',
+    token_endpoint_auth_method:
+      authMethod ??
+      (keys ? 'private_key_jwt' : clientSecret === undefined ? 'none' : 'client_secret_basic'),
     redirect_uris: redirectUris,
     post_logout_redirect_uris: postLogoutRedirectUris,
     grant_types: ['authorization_code', 'refresh_token'],
@@ -206,32 +219,43 @@ async function answerInteraction(
   response: ServerResponse,
   path: string,
 ): Promise<void> {
-  const action = path.replace(/\/abort$/, '')
-  if (path.endsWith('/abort')) {
-    await provider.interactionFinished(request, response, {
-      error: 'access_denied',
-      error_description: 'The person gave up.',
-    })
-    return
-  }
-  const { params, prompt } = await provider.interactionDetails(request, response)
-  let login = typeof params['login_hint'] === 'string' ? params['login_hint'] : ''
-  if (request.method === 'POST') {
-    const form = await readForm(request)
-    login = form.get('login') ?? ''
-    if (findPerson(login) && form.get('password') === password) {
-      await provider.interactionFinished(
+  try {
+    if (path.endsWith('/abort')) {
+      return await provider.interactionFinished(request, response, {
+        error: 'access_denied',
+        error_description: 'The person gave up.',
+      })
+    }
+    const { params, prompt } = await provider.interactionDetails(request, response)
+    const isSent = request.method === 'POST'
+    const form = isSent ? await readForm(request) : undefined
+    const hint = typeof params['login_hint'] === 'string' ? params['login_hint'] : ''
+    const login = form?.get('login') ?? hint
+    if (findPerson(login) && form?.get('password') === password) {
+      return await provider.interactionFinished(
         request,
         response,
-        { login: { accountId: login, acr: 'urn:gatehouse:password' }, consent: {} },
+        { login: { accountId: login, acr: passwordAcr }, consent: {} },
         { mergeWithLastSubmission: prompt.name !== 'login' },
       )
-      return
     }
+    sendPage(response, 200, loginPage(path, Object.keys(people), login, isSent))
+  } catch (error) {
+    // The form lay open for too long, or was sent twice, or in another browser.
+    if (!(error instanceof errors.SessionNotFound)) throw error
+    const advice =
+      'This login is over, or was begun elsewhere: go back to the app, and log in anew.'
+    sendPage(response, 400, errorPage({ advice }))
   }
-  const html = loginPage(action, Object.keys(people), login, request.method === 'POST')
+}
+
+function sendPage(response: ServerResponse, status: number, html: string): void {
   response
-    .writeHead(200, { 'Content-Type': 'text/html; charset=utf-8', 'Cache-Control': 'no-store' })
+    .writeHead(status, {
+      'Content-Type': 'text/html; charset=utf-8',
+      'Content-Security-Policy': contentSecurityPolicy,
+      'Cache-Control': 'no-store',
+    })
     .end(html)
 }
 
