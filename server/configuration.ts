@@ -283,7 +283,7 @@ function readDatabaseTls(
 }
 
 function readClientCredentials(
-  { readOptional, fault }: EnvironmentReader,
+  { readOptional, isSet, fault }: EnvironmentReader,
   production: boolean,
 ): ClientCredentials {
   const secret = readOptional('OIDC_CLIENT_SECRET', '…', parseText)
@@ -295,7 +295,7 @@ function readClientCredentials(
   if (key) return { kind: 'private_key', ...key }
   if (secret) return { kind: 'secret', secret }
   // RFC 10017 §6.1.3.1: the gate is a confidential client, unless the operator says that it can't be
-  if (production && !none) {
+  if (production && !none && !isSet('OIDC_PRIVATE_KEY')) {
     fault(
       'OIDC_CLIENT_SECRET',
       'is missing (or OIDC_PRIVATE_KEY, or OIDC_CLIENT_AUTH=none for a public client)',

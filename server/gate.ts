@@ -23,7 +23,7 @@ import { createReady, live } from './operations/health.ts'
 import { createLog, createRequestLog, type Log } from './operations/log.ts'
 import { createMetrics } from './operations/metrics.ts'
 import { createSecurityEvents } from './operations/security-events.ts'
-import type { Drainable } from './operations/shutdown.ts'
+import { watchUnusedConnections, type Drainable } from './operations/shutdown.ts'
 import { openPages } from './pages.ts'
 import { createCrossSiteRule } from './protection/cross-site.ts'
 import { createCsrf } from './protection/csrf.ts'
@@ -165,6 +165,7 @@ export async function createGate(
     requestTimeout: 0, // an upload may take as long as it takes; its headers may not
     shouldUpgradeCallback: ({ headers }) => headers.upgrade?.toLowerCase() === 'websocket',
   })
+  const closeUnused = watchUnusedConnections(server)
   const pages = opened.use(await openPages(production, server))
 
   const errorAnswer: ErrorRequestHandler = (error: unknown, request, response, _next) => {
@@ -241,6 +242,7 @@ export async function createGate(
     log,
     closeLongLived: async () => {
       stopping = true
+      closeUnused()
       eventStreams.close()
       await proxy.closeSockets()
     },
