@@ -36,6 +36,10 @@ export function startProcess(
     stdio,
   })
   if (typeof log === 'number') closeSync(log)
+  // A gate has no line to us that would tell it that we are gone.
+  const killIt = () => void child.kill('SIGKILL')
+  process.once('exit', killIt)
+  child.once('exit', () => process.off('exit', killIt))
   const pid = String(child.pid)
   return {
     child,

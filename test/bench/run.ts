@@ -2,7 +2,7 @@
 // counts are ratios between things measured side by side in one run; absolute figures are this machine's.
 // Exits with 1 when a target was missed. BENCH_GATE_FLAGS are Node's, for the gates: --cpu-prof.
 import { spawnSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { existsSync, rmSync } from 'node:fs'
 import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -47,6 +47,9 @@ async function run(): Promise<number> {
   buildClient()
 
   const directory = await mkdtemp(join(tmpdir(), 'gatehouse-bench-'))
+  // Ctrl-C in the middle leaves nothing behind either.
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130))
+  process.once('exit', () => rmSync(directory, { recursive: true, force: true }))
   await chmod(directory, 0o711) // for root's database, which runs as another user
   try {
     await using postgres = await startPostgres({
