@@ -42,7 +42,7 @@ async function run(): Promise<number> {
     const options = [
       '--test',
       '--test-concurrency=3',
-      '--test-timeout=300000', // milliseconds; a hang is a failure
+      '--test-timeout=120000', // milliseconds; a hang is a failure
       '--test-force-exit', // leaks.ts has said by then what was left open
       '--import=./test/support/leaks.ts',
     ]

@@ -1,10 +1,16 @@
 import assert from 'node:assert/strict'
-import type { IncomingHttpHeaders } from 'node:http'
 import { test } from 'node:test'
 import { startGate } from '../support/gate.ts'
 import { HandshakeRefused } from '../support/browser.ts'
 import { startScriptedProvider } from '../support/scripted-provider.ts'
 import type { SeenRequest } from '../support/upstream.ts'
+
+/** The last request that an upstream saw. */
+function seenLast(seen: readonly SeenRequest[]): SeenRequest {
+  const last = seen.at(-1)
+  assert.ok(last)
+  return last
+}
 
 const codeOf = (answer: { json: <Body>() => Body }) => answer.json<{ code: string }>().code
 
@@ -124,10 +130,7 @@ test('the upstream gets our token in place of the client’s words on who it is 
       X_Real_IP: '6.6.6.6',
     },
   })
-  const { headers, url } = world.upstream.seen[world.upstream.seen.length - 1] ?? {
-    headers: {} as IncomingHttpHeaders,
-    url: '',
-  }
+  const { headers, url } = seenLast(world.upstream.seen)
   assert.equal(headers.authorization, 'Bearer access-token-number-1')
   assert.equal(headers.cookie, 'other=kept')
   assert.ok(!JSON.stringify(headers).includes('6.6.6.6'))

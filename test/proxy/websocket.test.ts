@@ -208,7 +208,7 @@ test('after a request through the proxy an upgrade is still ours alone to decide
   assert.equal(upstream.requests.length, 0)
 })
 
-test('200 resets in the middle of the handshake leave nothing behind', async () => {
+test('200 resets in the middle of the handshake leave nothing behind [T113]', async () => {
   await using upstream = await startEcho()
   const waits: (() => void)[] = []
   await using world = await startProxy({
@@ -239,7 +239,7 @@ test('200 resets in the middle of the handshake leave nothing behind', async () 
   assert.equal((await open(world.port)).readyState, WebSocket.OPEN)
 })
 
-test('too many sockets of one session, and of all, are refused before the upgrade (contract 5)', async () => {
+test('too many sockets of one session, and of all, are refused before the upgrade (contract 5) [T110]', async () => {
   await using upstream = await startEcho()
   await using world = await startProxy({
     upstreams: [row(upstream.url)],
@@ -261,7 +261,7 @@ test('too many sockets of one session, and of all, are refused before the upgrad
   assert.equal(again.readyState, WebSocket.OPEN)
 })
 
-test('an end of either side is the end of the other, with its code or without', async () => {
+test('an end of either side is the end of the other, with its code or without, and is logged [T112]', async () => {
   await using upstream = await startEcho()
   await using world = await startProxy({ upstreams: [row(upstream.url)] })
   const serverSide = () => [...upstream.sockets.clients].at(-1)
@@ -308,7 +308,7 @@ test('a browser that only half closes is released (ASVS 4.4)', async () => {
   socket.destroy()
 })
 
-test('a browser that is sent nothing is pinged, and one that does not answer is let go', async () => {
+test('a browser that is sent nothing is pinged, and one that does not answer is let go [T111]', async () => {
   await using upstream = await startEcho()
   await using world = await startProxy({ upstreams: [row(upstream.url)], tickMs: 4 })
   const alive = await open(world.port)
