@@ -1,6 +1,6 @@
 // A real PostgreSQL for development and tests, from the binaries that come with npm: started in a folder,
 // kept between starts, stopped with whoever started it, however that one ended. Needs nothing installed.
-import { execFile, spawn, type ChildProcess } from 'node:child_process'
+import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
@@ -8,12 +8,12 @@ import { chown, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join, resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import pg from 'pg'
 import { preparePlace, type Place } from './postgres-place.ts'
 import { findProcess, isErrno } from './processes.ts'
 import { StartFault } from './start-fault.ts'
+import { startSupervised, type Supervised } from './supervised.ts'
 
 export interface Postgres extends AsyncDisposable {
   /** For a superuser; the database `gatehouse` exists. */
@@ -31,7 +31,6 @@ const run = promisify(execFile)
 const user = 'gatehouse'
 const startsWithinMs = 20_000
 const stopsWithinMs = 15_000
-const watchdog = fileURLToPath(new URL('postgres-watchdog.ts', import.meta.url))
 // Nothing else of ours: PostgreSQL reads variables too, and secrets are none of its business.
 const environment = { PATH: process.env['PATH'] ?? '', LC_ALL: 'C', TZ: 'UTC' }
 
@@ -60,15 +59,15 @@ async function startIn(place: Place, settings: Record<string, string>): Promise<
   const password = await initialise(place)
   for (let tries = 1; ; tries += 1) {
     const port = await findFreePort()
-    const child = spawnServer(place, port, settings)
+    const server = startServer(place, port, settings)
     const url = `postgres://${user}:${password}@127.0.0.1:${port}`
-    const fault = await untilItAnswers(`${url}/postgres`, child)
+    const fault = await untilItAnswers(`${url}/postgres`, server)
     if (fault === undefined) {
-      opened.defer(() => stop(child))
+      opened.use(server)
       const owned = opened.move()
       return { url: `${url}/${user}`, [Symbol.asyncDispose]: () => owned.disposeAsync() }
     }
-    await stop(child)
+    await server[Symbol.asyncDispose]()
     // The port went to somebody else meanwhile, or the last backends of a killed server are still leaving.
     const mayPass = /could not bind|shared memory block/.test(fault)
     if (!mayPass || tries === 10)
@@ -158,17 +157,7 @@ async function initialise({ folder, binaries, account }: Place): Promise<string>
   return (await readFile(passwordFile, 'utf8')).trim()
 }
 
-interface Server {
-  process: ChildProcess
-  /** The end of what it said. */
-  lastWords: () => string
-}
-
-/**
- * The watchdog has a process group of its own, so that Ctrl-C in a terminal reaches us and not the
- * database; it stops the database when our end of the pipe closes, whatever happened to us.
- */
-function spawnServer(place: Place, port: number, settings: Record<string, string>): Server {
+function startServer(place: Place, port: number, settings: Record<string, string>): Supervised {
   const parameters = {
     listen_addresses: '127.0.0.1',
     port: String(port),
@@ -177,45 +166,23 @@ function spawnServer(place: Place, port: number, settings: Record<string, string
     ...settings,
   }
   const flags = Object.entries(parameters).flatMap(([name, value]) => ['-c', `${name}=${value}`])
-  const child = spawn(
-    process.execPath,
-    [watchdog, join(place.binaries, 'postgres'), '-D', join(place.folder, 'data'), ...flags],
-    {
-      cwd: place.folder,
-      env: {
-        ...environment,
-        ...(place.account && {
-          GATEHOUSE_UID: String(place.account.uid),
-          GATEHOUSE_GID: String(place.account.gid),
-        }),
-      },
-      stdio: ['pipe', 'ignore', 'pipe'],
-      detached: true,
-    },
-  )
-  let lastWords = ''
-  child.stderr.on('data', (chunk: Buffer) => {
-    lastWords = (lastWords + chunk.toString()).slice(-2000)
+  return startSupervised({
+    program: join(place.binaries, 'postgres'),
+    options: ['-D', join(place.folder, 'data'), ...flags],
+    directory: place.folder,
+    environment,
+    account: place.account,
+    // "fast": open connections are closed, nothing is lost. "immediate": it recovers at its next start.
+    end: { gentle: 'SIGINT', hard: 'SIGQUIT', patienceMs: 10_000 },
+    isHeard: false,
   })
-  child.stdin.on('error', () => undefined) // it has gone first: its exit is what we look at
-  return { process: child, lastWords: () => lastWords.trim() }
-}
-
-const hasEnded = ({ process: { exitCode, signalCode } }: Server) =>
-  exitCode !== null || signalCode !== null
-
-async function stop(server: Server): Promise<void> {
-  if (hasEnded(server)) return
-  const exited = once(server.process, 'exit')
-  server.process.stdin?.end()
-  await exited
 }
 
 /** Gives nothing when it answers, and why not when it never will. */
-async function untilItAnswers(url: string, server: Server): Promise<string | undefined> {
+async function untilItAnswers(url: string, server: Supervised): Promise<string | undefined> {
   const giveUpAt = performance.now() + startsWithinMs
   for (;;) {
-    if (hasEnded(server)) return server.lastWords()
+    if (server.hasEnded()) return server.lastWords()
     if (performance.now() > giveUpAt)
       return `no answer within ${startsWithinMs / 1000} s. ${server.lastWords()}`
     const client = new pg.Client({
