@@ -5,7 +5,7 @@ import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
+import { createServer, type Server } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
@@ -46,7 +46,9 @@ if (process.env['npm_lifecycle_event'] !== undefined) {
 async function run(): Promise<number> {
   process.chdir(root)
   if (existsSync('.env')) process.loadEnvFile('.env')
-  const port = await choosePort(process.env['PORT'])
+  await using parts = new AsyncDisposableStack() // ended in the opposite order: the gate first
+  const { port, release } = await reservePort(process.env['PORT'])
+  parts.defer(release)
   const kept = await readKept()
   const appUrl = process.env['APP_URL'] || `http://localhost:${port}`
   const environment: Record<string, string> = {
@@ -56,13 +58,13 @@ async function run(): Promise<number> {
     APP_URL: appUrl,
   }
 
-  await using parts = new AsyncDisposableStack() // ended in the opposite order: the gate first
   const started = await startParts(parts, environment, kept)
   if (stop.signal.aborted) return 0
   const { configuration, secrets } = readConfiguration(environment)
   await runMigrations(secrets.databaseUrl, configuration.database)
   if (stop.signal.aborted) return 0
 
+  await release()
   const gate = parts.use(startGate(environment))
   void announce(gate, port, [...started, ['page', appUrl]])
   await Promise.race([gate.ended, once(stop.signal, 'abort')])
@@ -153,25 +155,29 @@ async function startKnownProvider(kept: Kept, appUrl: string) {
   }
 }
 
-/** PORT, or 3000, or the next free one when nobody asked for that one. */
-async function choosePort(asked: string | undefined): Promise<number> {
+/** PORT, or 3000, or the next free one when nobody asked for that one; ours until `release`. */
+async function reservePort(asked: string | undefined) {
   const first = Number(asked || 3000)
   if (!Number.isInteger(first) || first < 1 || first > 65_535)
     throw new StartFault(`PORT is ${asked}, which is no port: set it to 3000, or leave it out.`)
   for (let port = first; ; port += 1) {
-    const server = createServer().listen(port)
+    const server = createServer((socket) => socket.destroy()).listen(port)
     try {
       await once(server, 'listening')
-      server.close()
-      await once(server, 'close')
       if (port !== first) console.log(`Port ${first} is taken; the page is at ${port}.`)
-      return port
+      return { port, release: () => close(server) }
     } catch (error) {
       if (!isErrno(error, 'EADDRINUSE')) throw error
       if (asked)
         throw new StartFault(`Port ${port} is taken: end what uses it, or set PORT to another one.`)
     }
   }
+}
+
+async function close(server: Server): Promise<void> {
+  if (!server.listening) return
+  server.close()
+  await once(server, 'close')
 }
 
 const definedOnly = (variables: NodeJS.ProcessEnv): Record<string, string> =>
