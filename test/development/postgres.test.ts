@@ -144,7 +144,7 @@ test('a server that even its watchdog left behind is ended, and stale locks do n
   const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
   process.kill(Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]), 'SIGKILL')
   await killed.kill()
-  assert.equal(processesNaming(folder.path).length, 1)
+  await until('only the server is left', () => processesNaming(folder.path).length === 1)
   await using postgres = await startPostgres({ directory: folder.path, settings })
   assert.deepEqual(await query(postgres.url, 'SELECT answer FROM kept'), [{ answer: 42 }])
   assert.equal(await findProcess(pid), undefined)
