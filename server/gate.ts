@@ -183,7 +183,15 @@ export async function createGate(
   app.disable('x-powered-by').disable('etag').enable('case sensitive routing')
   app.use(createSecurityHeaders({ appUrl, production, formTargets: provider.logoutOrigin }))
   app.get(paths.live, live)
-  app.get(paths.ready, createReady({ database, provider, isStopping: () => stopping }))
+  app.get(
+    paths.ready,
+    createReady({
+      database,
+      provider,
+      isListening: notifications.listening,
+      isStopping: () => stopping,
+    }),
+  )
   app.get(paths.metrics, metrics.handler(secrets.metricsToken))
   app.use((request, _response, next) =>
     isUnder(paths.auth, request.path) ? auth(request, _response, next) : next(),

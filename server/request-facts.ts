@@ -37,12 +37,13 @@ export function createArrival(trustedProxies: number | readonly string[]) {
     const requestId =
       typeof claimed === 'string' && requestIdExpression.test(claimed) ? claimed : randomUUID()
     // Aborted before it was read: there is no address any more.
-    const address = request.socket.remoteAddress ? proxyAddr(request, trusts) : ''
+    const peer = request.socket.remoteAddress ?? ''
+    const address = peer === '' || trustedProxies === 0 ? peer : proxyAddr(request, trusts)
     const ip = address.replace(/^::ffff:(?=\d+\.)/, '') // an IPv4 address, as a dual-stack socket has it
     request.facts = {
       requestId,
       ip,
-      fromTrustedProxy: trusts(request.socket.remoteAddress ?? '', 0),
+      fromTrustedProxy: trusts(peer, 0),
       arrivedAt: performance.now(),
       sessionLabel: undefined,
     }

@@ -13,10 +13,13 @@ export const live: RequestHandler = (_request, response) => {
 export function createReady({
   database,
   provider,
+  isListening,
   isStopping,
 }: {
   database: Pick<Database, 'query'>
   provider: Pick<Provider, 'isKnown'>
+  /** Whether the other processes' messages come in. Without them it is slower, and still right: no reason not to be ready. */
+  isListening: () => boolean
   isStopping: () => boolean
 }): RequestHandler {
   return async (_request, response) => {
@@ -31,7 +34,7 @@ export function createReady({
     response
       .status(ready ? 200 : 503)
       .set('Cache-Control', 'no-store')
-      .json({ ready, ...state })
+      .json({ ready, ...state, notifications: isListening() })
   }
 }
 

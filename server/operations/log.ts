@@ -10,11 +10,30 @@ export function createLog(level: Configuration['logLevel'], destination?: Destin
   const options = {
     level,
     base: { pid: process.pid },
-    timestamp: () => `,"time":"${new Date().toISOString()}"`,
+    timestamp: createTimestamp(),
     formatters: { level: (label: string) => ({ level: label }) },
     serializers: { err: describeError },
   }
-  return destination ? pino(options, destination) : pino(options)
+  if (destination) return pino(options, destination)
+  // Gathered, so that a request does not wait for the terminal; written at the latest after 200 ms, and
+  // at any exit but a SIGKILL.
+  const stdout = pino.destination({ fd: 1, sync: false, minLength: 4096 })
+  setInterval(() => stdout.flush(), 200).unref()
+  return pino(options, stdout)
+}
+
+/** The instant as JSON text; made once in a millisecond. */
+function createTimestamp(): () => string {
+  let madeAtMs = 0
+  let text = ''
+  return () => {
+    const nowMs = Date.now()
+    if (nowMs !== madeAtMs) {
+      madeAtMs = nowMs
+      text = `,"time":"${new Date(nowMs).toISOString()}"`
+    }
+    return text
+  }
 }
 
 /** What is logged of an error: names, messages and stacks of it and its causes; not the other things that libraries hang on errors (answers, headers, queries with their values). */

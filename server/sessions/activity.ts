@@ -18,6 +18,8 @@ export interface Activity extends AsyncDisposable {
 }
 
 const longestGapMs = 60_000
+const mostWaiting = 10_000 // a crowd is written early rather than kept
+const batch = 1000
 
 export function createActivity(parts: {
   database: Pick<Database, 'query'>
@@ -52,12 +54,18 @@ export function createActivity(parts: {
       )
       .finally(() => writes.delete(written))
     writes.add(written)
+    return written
   }
 
   const writeWaiting = (before: Date) => {
     const due = [...waiting.values()].filter(({ writtenAt }) => writtenAt <= before)
     for (const { sid } of due) waiting.delete(sid)
-    for (let at = 0; at < due.length; at += 1000) write(due.slice(at, at + 1000))
+    // One after the other: together they would keep everybody else from the pool.
+    const writeAll = async () => {
+      for (let at = 0; at < due.length; at += batch) await write(due.slice(at, at + batch))
+    }
+    const written = writeAll().finally(() => writes.delete(written))
+    writes.add(written)
   }
   const dueNow = () => new Date(parts.clock.now().getTime() - gapMs)
   const timer = setInterval(() => writeWaiting(dueNow()), Math.max(gapMs / 4, 250)).unref()
@@ -66,10 +74,12 @@ export function createActivity(parts: {
     seen: (session) => {
       const now = parts.clock.now()
       session.lastSeenAt = now
-      if (now.getTime() - session.writtenAt.getTime() < gapMs) waiting.set(session.sid, session)
-      else {
+      if (now.getTime() - session.writtenAt.getTime() < gapMs) {
+        waiting.set(session.sid, session)
+        if (waiting.size >= mostWaiting) writeWaiting(now)
+      } else {
         waiting.delete(session.sid)
-        write([session])
+        void write([session])
       }
     },
     [Symbol.asyncDispose]: async () => {

@@ -21,8 +21,11 @@ export interface Lookup {
   cachedBytes: () => number
 }
 
-interface Entry extends Seen {
+interface Entry {
   session: LiveSession
+  found: Found
+  /** Apart, because it may wait for its writing longer than the cache keeps the rest. */
+  activity: Seen
   /** The cookie whose signature was verified: the same one need not be again. */
   cookie: string
 }
@@ -37,7 +40,9 @@ interface Row {
   expire: Date
 }
 
-const cacheBytes = 24 * 1024 * 1024 // about 20,000 sessions
+const cacheBytes = 8 * 1024 * 1024 // about 6,500 sessions; V8 lets the heap grow to some twice of it
+const mostHeaders = 5000
+const longestHeader = 500
 
 export function createLookup(parts: {
   database: Pick<Database, 'query'>
@@ -52,6 +57,8 @@ export function createLookup(parts: {
   const { database, notifications, cookies, lifetime, clock } = parts
   const cache = createCache<SessionIdHash, Entry>(cacheBytes)
   const entries = new WeakMap<LiveSession, Entry>()
+  // A browser sends the same cookies again and again: what they name need not be read out of them again.
+  const byHeader = new Map<string, Entry>()
   // Reads under way. One that an end overtook must not put the session into the cache.
   const loads = new Map<SessionIdHash, { overtaken: boolean; result: Promise<Entry | undefined> }>()
 
@@ -78,12 +85,11 @@ export function createLookup(parts: {
       createdAt: row.created_at,
       expiresAt: row.expire,
     }
-    const entry = {
+    const entry: Entry = {
       session,
+      found: { kind: 'live', session },
       cookie,
-      sid,
-      lastSeenAt: row.last_seen_at,
-      writtenAt: row.last_seen_at,
+      activity: { sid, lastSeenAt: row.last_seen_at, writtenAt: row.last_seen_at },
     }
     entries.set(session, entry)
     return entry
@@ -113,10 +119,16 @@ export function createLookup(parts: {
   }
 
   const hasExpired = (entry: Entry) =>
-    isExpired(entry.lastSeenAt, entry.session.expiresAt, lifetime, clock.now())
+    isExpired(entry.activity.lastSeenAt, entry.session.expiresAt, lifetime, clock.now())
 
   return {
     find: async (cookieHeader) => {
+      if (cookieHeader !== undefined && notifications.listening()) {
+        const known = byHeader.get(cookieHeader)
+        // Only while the cache has this very entry: whatever ends a session takes it away there.
+        if (known && cache.find(known.session.sid) === known && !hasExpired(known))
+          return known.found
+      }
       const cookie = cookies.read(cookieHeader)
       if (cookie.kind === 'none') return cookie
       const dead = (wasSession: boolean): Found => ({
@@ -140,12 +152,15 @@ export function createLookup(parts: {
         await parts.endIfExpired(sid)
         return dead(true)
       }
-      return { kind: 'live', session: entry.session }
+      if (byHeader.size >= mostHeaders) byHeader.clear()
+      if (cookieHeader !== undefined && cookieHeader.length <= longestHeader)
+        byHeader.set(cookieHeader, entry)
+      return entry.found
     },
     seenOf: (session) => {
       const entry = entries.get(session)
       if (!entry) throw new TypeError('a session that this lookup did not find')
-      return entry
+      return entry.activity
     },
     forget: (sid) => {
       const underWay = loads.get(sid)

@@ -1,6 +1,6 @@
 // What a session is to the rest of the gate. Only sessions.ts makes one, so that whoever holds a
 // `LiveSession` knows that it was looked up and was alive.
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import type { EndReason, User } from '../../shared/contract.ts'
 
 declare const hashed: unique symbol
@@ -10,7 +10,7 @@ export type SessionIdHash = string & { readonly [hashed]: true }
 
 export function hashSessionId(id: string): SessionIdHash {
   // The one place where the brand is given.
-  return createHash('sha256').update(id).digest('base64url') as SessionIdHash
+  return hash('sha256', id, 'base64url') as SessionIdHash
 }
 
 export interface LiveSession {

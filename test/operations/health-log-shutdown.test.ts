@@ -24,6 +24,7 @@ test('readiness says what is missing; liveness does not depend on it (contract 7
     migrations: true,
     provider: true,
     running: true,
+    notifications: true,
   })
   await world.database.query(`DELETE FROM migration WHERE name LIKE '0004%'`)
   assert.deepEqual(await ready(), {
@@ -33,6 +34,7 @@ test('readiness says what is missing; liveness does not depend on it (contract 7
     migrations: false,
     provider: true,
     running: true,
+    notifications: true,
   })
   assert.equal((await fetch(`${world.appUrl}/healthz`)).status, 200)
 })

@@ -109,12 +109,10 @@ test('a logout clears the site’s cache and answers the same with a session, wi
   await using provider = await startScriptedProvider()
   await using world = await startGate({ provider })
   const shape = async (cookie?: string) => {
-    const answer = await world
-      .browser()
-      .fetch('/auth/logout', {
-        method: 'POST',
-        ...(cookie !== undefined && { headers: { cookie } }),
-      })
+    const answer = await world.browser().fetch('/auth/logout', {
+      method: 'POST',
+      ...(cookie !== undefined && { headers: { cookie } }),
+    })
     const { success, logoutUrl } = answer.json<{ success: boolean; logoutUrl: string }>()
     return {
       status: answer.status,

@@ -75,8 +75,7 @@ export async function startGate(options: WorldOptions = {}): Promise<World> {
   })
   gate.server.listen(port)
   await once(gate.server, 'listening')
-  if (!options.expectUnready)
-    await until('the gate is ready', async () => (await fetch(`${appUrl}/readyz`)).ok)
+  if (!options.expectUnready) await until('the gate is ready', () => isReady(appUrl))
 
   const owned = opened.move()
   return {
@@ -171,10 +170,7 @@ async function startProcess(environment: Record<string, string>): Promise<GatePr
     async () => {
       if (child.exitCode !== null)
         throw new Error(`the process ended with ${child.exitCode}: ${stderr}`)
-      return fetch(`${url}/readyz`).then(
-        ({ ok }) => ok,
-        () => false, // not listening yet
-      )
+      return isReady(url)
     },
     15_000,
   )
@@ -235,4 +231,15 @@ async function reservePort(): Promise<number> {
   server.close()
   await once(server, 'close')
   return typeof address === 'object' && address ? address.port : 0
+}
+
+/** Ready, and in touch with the other processes. */
+async function isReady(url: string): Promise<boolean> {
+  try {
+    const answer = await fetch(`${url}/readyz`)
+    return answer.ok && (await answer.text()).includes('"notifications":true')
+  } catch (error) {
+    if (error instanceof TypeError) return false // not listening yet
+    throw error
+  }
 }
