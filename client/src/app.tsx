@@ -7,7 +7,7 @@ import { Entrance } from './parts/entrance.tsx'
 import { ErrorBoundary } from './parts/error-boundary.tsx'
 import { Header } from './parts/header.tsx'
 import { Skeleton } from './parts/skeleton.tsx'
-import { EndedNotice, IdleDialog } from './parts/session-notices.tsx'
+import { SessionNotices } from './parts/session-notices.tsx'
 import { useSession } from './session/session.tsx'
 
 const Dashboard = lazy(() => import('./pages/dashboard.tsx'))
@@ -60,8 +60,7 @@ export function App() {
           Your browser holds one cookie that no script can read. Every token stays on the server.
         </p>
       </footer>
-      <EndedNotice />
-      <IdleDialog />
+      <SessionNotices />
     </>
   )
 }

@@ -50,3 +50,22 @@ test('when nobody answers, the session ends and the page stays', async () => {
   assert.equal(await page.getByRole('dialog').count(), 0)
   assert.equal(await field.inputValue(), 'still here')
 })
+
+test('before an end that nothing can move, whoever is typing is told and not stopped', async () => {
+  await using short = await startClientWorld({
+    SESSION_IDLE_TIMEOUT: '12',
+    SESSION_ABSOLUTE_TIMEOUT: '12',
+  })
+  await using context = await short.openContext()
+  const page = await context.newPage()
+  await logIn(page)
+  const field = page.getByPlaceholder('Say something…')
+  await field.focus()
+  await page.getByText('about to reach its longest time').waitFor({ timeout: 12_000 })
+  await field.pressSequentially('on and on')
+  assert.equal(await field.inputValue(), 'on and on')
+  await page.getByRole('button', { name: 'Log in again' }).click()
+  await field.waitFor()
+  assert.equal(await field.inputValue(), 'on and on')
+  assert.equal(await page.getByText('Log in again').count(), 0)
+})

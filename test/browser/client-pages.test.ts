@@ -40,12 +40,25 @@ for (const colorScheme of ['light', 'dark'] as const) {
     await using context = await world.openContext({ colorScheme, reducedMotion: 'reduce' })
     const page = await context.newPage()
     const complaints = watchForComplaints(page, world.appUrl)
-    await forEachPage(page, async (path) => {
+    const judge = async (what: string) => {
       await page.evaluate(axe)
       const { violations } = await page.evaluate<AxeResults>('axe.run()')
       const found = violations.map(({ id, nodes }) => ({ id, at: nodes.map(({ html }) => html) }))
-      assert.deepEqual(found, [], path)
-    })
+      assert.deepEqual(found, [], what)
+    }
+    await forEachPage(page, judge)
+
+    await using elsewhere = await world.openContext()
+    const device = await elsewhere.newPage()
+    await logIn(device, '/devices')
+    await page.getByRole('button', { name: 'Refresh' }).click()
+    await page.getByRole('button', { name: 'End all others' }).click()
+    await judge('the question before an end')
+    await page.keyboard.press('Escape')
+    await device.getByRole('button', { name: 'End all others' }).click()
+    await device.getByRole('dialog').getByRole('button', { name: /^End / }).click()
+    await page.getByRole('button', { name: 'Log in again' }).waitFor()
+    await judge('a session that has ended')
     assert.deepEqual(complaints, [])
   })
 }

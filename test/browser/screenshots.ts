@@ -24,11 +24,25 @@ async function logIn(page: Page) {
 async function shoot(page: Page, path: string, name: string, fullPage = true) {
   await page.goto(running.appUrl + path)
   await page.getByRole('heading', { level: 1 }).waitFor()
-  if (path === '/dashboard') {
+  if (path.startsWith('/dashboard')) {
     await page.getByRole('button', { name: 'Ask' }).click()
     await page.getByText('came alone and on').waitFor() // a few ticks have come by then as well
   }
   await page.screenshot({ path: join(folder, `${name}.png`), fullPage })
+}
+
+/** Another device ends the session while somebody types. */
+async function shootEnd(page: Page, name: string) {
+  const elsewhere = await browser.newPage()
+  await logIn(elsewhere)
+  await elsewhere.goto(`${running.appUrl}/devices`)
+  await page.getByPlaceholder('Say something…').fill('A thought that is not fin')
+  await elsewhere.getByRole('button', { name: 'End all others' }).click()
+  await elsewhere.getByRole('dialog').getByRole('button', { name: /^End / }).click()
+  await page.getByRole('button', { name: 'Log in again' }).waitFor()
+  await page.evaluate('Promise.all(document.getAnimations().map(({ finished }) => finished))')
+  await page.screenshot({ path: join(folder, `${name}.png`) })
+  await elsewhere.close()
 }
 
 try {
@@ -37,12 +51,13 @@ try {
       const context = await browser.newContext({
         colorScheme,
         viewport: { width: 1280, height: 800 },
+        reducedMotion: 'reduce',
       })
       const page = await context.newPage()
       if (colorScheme === 'light') await shoot(page, '/', 'landing', false)
       await logIn(page)
-      await shoot(page, '/dashboard', `dashboard-${colorScheme}`, false)
-      if (colorScheme === 'light') await shoot(page, '/devices', 'devices', false)
+      await shoot(page, '/dashboard?rate=50', `dashboard-${colorScheme}`, false)
+      if (colorScheme === 'dark') await shootEnd(page, 'session-ended')
       await context.close()
     }
   } else {

@@ -113,7 +113,7 @@ function Scene() {
         <strong>Browser</strong>
         <span>a cookie</span>
       </div>
-      <svg viewBox="0 0 200 240" className="scene-gate" aria-hidden="true">
+      <svg viewBox="0 0 200 236" className="scene-gate" aria-hidden="true">
         <path
           className="wall"
           d="M10 236V66h10V50h20v16h16V50h20v16h16V50h16v16h16V50h20v16h16V50h20v16h10v170z"

@@ -5,12 +5,22 @@ import { useIdleWarning } from '../session/idle.ts'
 import { useSession } from '../session/session.tsx'
 import { describeSeconds } from './times.tsx'
 
-/** A minute before the end: a quiet question. Typing or clicking before that has kept the session already. */
-export function IdleDialog() {
+/** What the session has to say over whatever page is open. */
+export function SessionNotices() {
   const warning = useIdleWarning()
-  const { stay, logIn, logOut } = useSession()
+  return (
+    <>
+      <IdleDialog secondsLeft={warning?.isFinal === false ? warning.secondsLeft : undefined} />
+      <EndNotice finalSeconds={warning?.isFinal === true ? warning.secondsLeft : undefined} />
+    </>
+  )
+}
+
+/** A minute before the idle end: a quiet question. Typing or clicking before that has kept the session already. */
+function IdleDialog({ secondsLeft }: { secondsLeft: number | undefined }) {
+  const { stay, logOut } = useSession()
   const dialog = useRef<HTMLDialogElement>(null)
-  const isShown = warning !== undefined
+  const isShown = secondsLeft !== undefined
 
   useEffect(() => {
     if (isShown) dialog.current?.showModal()
@@ -28,34 +38,26 @@ export function IdleDialog() {
       aria-describedby="idle-text"
       onCancel={(event) => {
         event.preventDefault()
-        if (!warning?.isFinal) keep()
+        keep()
       }}
     >
-      {warning && (
+      {isShown && (
         <>
           <p className="numbers countdown" role="timer">
-            {describeSeconds(warning.secondsLeft)}
+            {describeSeconds(secondsLeft)}
           </p>
-          <h2 id="idle-title">
-            {warning.isFinal ? 'Your session ends soon' : 'Are you still there?'}
-          </h2>
-          <p id="idle-text">
-            {warning.isFinal
-              ? 'It has reached its longest time. Log in again now, and you are back at this place with what you typed.'
-              : 'Nothing has happened here for a while, so you will be logged out.'}
-          </p>
+          <h2 id="idle-title">Are you still there?</h2>
+          <p id="idle-text">Nothing has happened here for a while, so you will be logged out.</p>
           <div className="row">
-            <button
-              type="button"
-              className="button primary"
-              onClick={warning.isFinal ? () => logIn() : keep}
-            >
-              {warning.isFinal ? 'Log in again' : 'Stay logged in'}
+            <button type="button" className="button primary" onClick={keep}>
+              Stay logged in
             </button>
             <button
               type="button"
               className="button"
-              onClick={() => void logOut().catch(() => undefined)}
+              onClick={() => {
+                logOut().catch(() => undefined) // as above: the end comes by itself
+              }}
             >
               Log out
             </button>
@@ -75,20 +77,38 @@ const endings: Record<EndReason, string> = {
   backchannel_logout: 'You were logged out at the login service.',
 }
 
-/** The page stays as it was, with what was typed and where the cursor was; one click comes back to it. */
-export function EndedNotice() {
+/**
+ * The page stays as it was, with what was typed and where the cursor was; one click comes back to it. The
+ * same before an end that nothing can move: whoever is typing then must not be stopped by a question.
+ */
+function EndNotice({ finalSeconds }: { finalSeconds: number | undefined }) {
   const { state, logIn } = useSession()
+  const isEnded = state.kind === 'ended'
+  const isShown = isEnded || finalSeconds !== undefined
   return (
-    <div className="ended" role="alert">
-      {state.kind === 'ended' && (
-        <div className="ended-notice">
-          <p>
+    <div className={isShown ? 'end-notice' : undefined}>
+      <p role="alert">
+        {isEnded && (
+          <>
             <strong>{endings[state.reason]}</strong> What you typed is still here.
-          </p>
-          <button type="button" className="button primary" onClick={() => logIn()}>
-            Log in again
-          </button>
-        </div>
+          </>
+        )}
+        {finalSeconds !== undefined && (
+          <>
+            <strong>Your session is about to reach its longest time.</strong> Log in again, and you
+            are back here with what you typed.
+          </>
+        )}
+      </p>
+      {finalSeconds !== undefined && (
+        <span className="numbers" role="timer">
+          {describeSeconds(finalSeconds)}
+        </span>
+      )}
+      {isShown && (
+        <button type="button" className="button primary" onClick={() => logIn()}>
+          Log in again
+        </button>
       )}
     </div>
   )

@@ -129,7 +129,7 @@ export function createSessionStore(): SessionStore {
     }
     // The store or the network is away for a moment: nobody is logged out by that.
     if (state.kind === 'unknown') become({ kind: 'unreachable' })
-    askAgain = setTimeout(() => void check(), askAgainMs)
+    askAgain = setTimeout(() => void check(), askAgainMs * (1 + Math.random()))
     return undefined
   }
 

@@ -36,22 +36,23 @@ export function followSession(onEnded: (reason: EndReason) => void, onGap: () =>
       let events: EventSource
       let timer: ReturnType<typeof setTimeout> | undefined
       let failures = 0
-      let hadOpened = false
+      let isFirst = true
       const connect = () => {
         events = new EventSource(paths.events)
         events.addEventListener('open', () => {
           failures = 0
-          if (hadOpened) onGap()
-          hadOpened = true
+          if (!isFirst) onGap()
+          isFirst = false
         })
         events.addEventListener(sessionEvents.ended, ({ data }: MessageEvent<string>) => {
           events.close()
           onEnded((JSON.parse(data) as EndedEvent).reason) // as shared/ says
         })
+        // By itself it would come back at a fixed pace, and after an answer that is no stream never.
         events.addEventListener('error', () => {
-          // It comes back by itself after a cut connection, and not after an answer that is no stream.
-          if (events.readyState !== EventSource.CLOSED || signal.aborted) return
-          onGap()
+          events.close()
+          if (signal.aborted) return
+          if (failures === 0) onGap()
           failures += 1
           timer = setTimeout(connect, jitter(failures))
         })
@@ -64,7 +65,10 @@ export function followSession(onEnded: (reason: EndReason) => void, onGap: () =>
       })
     })
 
-  navigator.locks.request(lockName, { signal }, holdStream).catch((error: unknown) => {
+  // Without TLS, and not on localhost, a browser has no locks: then each tab has its own stream.
+  const held =
+    'locks' in navigator ? navigator.locks.request(lockName, { signal }, holdStream) : holdStream()
+  held.catch((error: unknown) => {
     if (!signal.aborted) throw error
   })
   return () => stop.abort()

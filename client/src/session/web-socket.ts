@@ -48,7 +48,7 @@ export function useWebSocket(
         failures += 1
         // A refused handshake looks like any failure from here: it may be the session.
         if (failures % 3 === 0) void check()
-        timer = setTimeout(connect, jitter(failures - 1))
+        timer = setTimeout(connect, jitter(failures))
       })
     }
     let timer = setTimeout(connect, 0)

@@ -26,12 +26,12 @@ export function ItemTable() {
           Refresh
         </button>
       </div>
-      {failure && <Failure failure={failure} onRetry={reload} />}
       {!body && !failure && <SkeletonLines count={9} />}
       {body?.items.length === 0 && (
         <p className="empty">There are no jobs yet. The API has none to show.</p>
       )}
       {body && body.items.length > 0 && <Table items={body.items} />}
+      {failure && <Failure failure={failure} onRetry={reload} />}
     </section>
   )
 }
