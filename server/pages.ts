@@ -47,8 +47,9 @@ async function openBuiltPages(directory: string): Promise<Pages> {
       ),
   })
   const handler: RequestHandler = (request, response, next) => {
+    if (request.method !== 'GET' && request.method !== 'HEAD') return next(new NotFound())
     if (isNavigation(request)) request.url = '/index.html'
-    files(request, response, () => next(new NotFound()))
+    return files(request, response, () => next(new NotFound()))
   }
   return { handler, ownsUpgrade: () => false, [Symbol.asyncDispose]: () => Promise.resolve() }
 }

@@ -12,12 +12,10 @@ const form = (fields: string) => ({
   },
 })
 const post = (world: World, token: string, via?: string) =>
-  world
-    .browser()
-    .fetch('/auth/backchannel-logout', {
-      ...form(`logout_token=${token}`),
-      ...(via !== undefined && { via }),
-    })
+  world.browser().fetch('/auth/backchannel-logout', {
+    ...form(`logout_token=${token}`),
+    ...(via !== undefined && { via }),
+  })
 const alive = async (world: World) => (await world.database.query('SELECT sid FROM session')).length
 
 async function loggedIn(world: World, provider: ScriptedProvider, subject: string, sid: string) {
