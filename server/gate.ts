@@ -133,7 +133,7 @@ export async function createGate(
     vault: createVault(secrets.session, 'login cookie'),
     clock,
   })
-  const store = new SessionStore(database, sessions)
+  const store = new SessionStore(database)
   const eventStreams = createSessionEventStreams({ guard, sessions })
   const loginRoutes = createLoginRoutes({
     configuration,

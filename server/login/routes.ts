@@ -110,7 +110,7 @@ export function createLoginRoutes(parts: Parts): Router {
   const logIn: RequestHandler = async (request, response) => {
     const query = readOnce(request)
     if (!query) throw new BadRequest()
-    const previous = await guard.find(request, response)
+    const previous = await guard.findForNavigation(request, response)
     const maxAge = query.get('max_age')
     if (maxAge !== null && !/^\d{1,9}$/.test(maxAge)) throw new BadRequest()
     const login: LoginInProgress = {
@@ -160,6 +160,9 @@ export function createLoginRoutes(parts: Parts): Router {
       return undefined
     }
 
+    const atCallback = cookies.read(request.headers.cookie)
+    const isOurs = atCallback.kind === 'unverified' && cookies.signedBy(atCallback) >= 0
+    const before = [login.previousSession, isOurs ? hashSessionId(atCallback.id) : undefined]
     const user = toUser(claims)
     const { id, record } = await takeNewSession(request, user)
     try {
@@ -172,6 +175,7 @@ export function createLoginRoutes(parts: Parts): Router {
           providerSessionId: typeof claims['sid'] === 'string' ? claims['sid'] : undefined,
           userAgent: request.headers['user-agent'] ?? '',
           ip: request.facts.ip,
+          replaces: before.filter((sid) => sid !== undefined),
         },
         (transaction, sid) => tokens.keep(transaction, id, sid, grant),
       )
@@ -184,14 +188,6 @@ export function createLoginRoutes(parts: Parts): Router {
     } catch (error) {
       void revoke() // never throws, and nobody waits for it
       throw error
-    }
-    const atCallback = cookies.read(request.headers.cookie)
-    const previous =
-      atCallback.kind === 'unverified' && cookies.signedBy(atCallback) >= 0
-        ? hashSessionId(atCallback.id)
-        : undefined
-    for (const sid of new Set([login.previousSession, previous])) {
-      if (sid !== undefined) await sessions.end(sid, 'replaced')
     }
     return login.returnTo
   }

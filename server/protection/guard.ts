@@ -19,6 +19,8 @@ export interface Guard {
     response: ServerResponse,
     csrfFromForm?: string,
   ) => Promise<LiveSession | undefined>
+  /** As `find`, for a page that a link elsewhere may lead to: such a navigation is let through. */
+  findForNavigation: Guard['find']
   /** As `find`; throws `SessionExpired` or `Unauthenticated` when there is none. */
   require: (request: IncomingMessage, response: ServerResponse) => Promise<LiveSession>
 }
@@ -41,7 +43,6 @@ export function createGuard({
     response: ServerResponse,
     csrfFromForm?: string,
   ) => {
-    crossSite.check(request, 'http')
     const found = await sessions.find(request.headers.cookie)
     if (found.kind === 'dead') response.appendHeader('Set-Cookie', found.clear)
     if (found.kind === 'live') {
@@ -62,10 +63,17 @@ export function createGuard({
 
   return {
     find: async (request, response, csrfFromForm) => {
+      crossSite.check(request, 'http')
       const found = await look(request, response, csrfFromForm)
       return found.kind === 'live' ? found.session : undefined
     },
+    findForNavigation: async (request, response) => {
+      if (request.headers['sec-fetch-mode'] !== 'navigate') crossSite.check(request, 'http')
+      const found = await look(request, response)
+      return found.kind === 'live' ? found.session : undefined
+    },
     require: async (request, response) => {
+      crossSite.check(request, 'http')
       const found = await look(request, response)
       if (found.kind === 'live') return found.session
       throw found.kind === 'dead' && found.wasSession ? new SessionExpired() : new Unauthenticated()

@@ -27,6 +27,8 @@ export interface Birth {
   providerSessionId: string | undefined
   userAgent: string
   ip: string
+  /** Sessions that this browser had before: they end with its birth, or stay when it fails. */
+  replaces: readonly SessionIdHash[]
 }
 
 /** A logout token that passed every check of its own (Back-Channel Logout 1.0 §2.6). */
@@ -165,7 +167,7 @@ export function createSessions({
       const sid = hashSessionId(birth.id)
       const now = clock.now()
       const expiresAt = new Date(now.getTime() + absoluteTimeoutSeconds * 1000)
-      await database.transaction(async (transaction) => {
+      const replaced = await database.transaction(async (transaction) => {
         await transaction.query(
           `INSERT INTO session (sid, sess, expire, public_id, issuer, subject, provider_sid, created_at, last_seen_at, user_agent, ip)
            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9, $10)`,
@@ -183,7 +185,9 @@ export function createSessions({
           ],
         )
         await alsoWrite(transaction, sid)
+        return endWhere('sid = ANY ($1)', [birth.replaces], 'replaced', transaction)
       })
+      replaced.announceAll()
       return { sid, label: label(sid), expiresAt }
     },
 

@@ -6,7 +6,6 @@ import session, { type SessionData } from 'express-session'
 import type { Database } from '../database/pool.ts'
 import { DatabaseUnavailable } from '../errors.ts'
 import { hashSessionId } from './session.ts'
-import type { Sessions } from './sessions.ts'
 
 const PostgresStore = connectPgSimple(session)
 
@@ -18,9 +17,7 @@ const unavailable = (error: unknown) =>
   error === null || error === undefined ? error : new DatabaseUnavailable({ cause: error })
 
 export class SessionStore extends PostgresStore {
-  readonly #end: Sessions['end']
-
-  constructor(database: Pick<Database, 'pool'>, sessions: Pick<Sessions, 'end'>) {
+  constructor(database: Pick<Database, 'pool'>) {
     // The reaper of sessions prunes: sockets and other processes must hear of each end.
     super({
       pool: database.pool,
@@ -28,7 +25,6 @@ export class SessionStore extends PostgresStore {
       createTableIfMissing: false,
       pruneSessionInterval: false,
     })
-    this.#end = sessions.end
   }
 
   override get(id: string, callback: Callback<SessionData>): void {
@@ -45,10 +41,9 @@ export class SessionStore extends PostgresStore {
     callback?.()
   }
 
-  override destroy(id: string, callback?: Callback): void {
-    this.#end(hashSessionId(id), 'replaced').then(
-      () => callback?.(null),
-      (error: unknown) => callback?.(error),
-    )
+  // At a login: sessions.begin ends the former session in the transaction that begins the new one, so that
+  // a login that fails takes nothing away.
+  override destroy(_id: string, callback?: Callback): void {
+    callback?.(null)
   }
 }
