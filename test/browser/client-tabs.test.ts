@@ -118,3 +118,17 @@ test('coming back by the back button after a logout shows nothing of the session
   await page.getByText('You have logged out.').waitFor()
   assert.equal(await page.getByText('Ada Lovelace').count(), 0)
 })
+
+test('logging in anew in one tab leaves both tabs logged in, with all that was open', async () => {
+  await using context = await world.openContext()
+  const [one, other] = [await context.newPage(), await context.newPage()]
+  await logIn(one)
+  await one.getByText('Live', { exact: true }).waitFor()
+  for (let times = 0; times < 5; times += 1) {
+    await other.goto('/auth/login?returnTo=/dashboard')
+    await other.getByText('Live', { exact: true }).waitFor()
+    await one.getByText('Live', { exact: true }).waitFor()
+    await one.getByText('Log in again').waitFor({ state: 'hidden' })
+    assert.equal((await one.request.get('/auth/me')).status(), 200)
+  }
+})

@@ -3,7 +3,7 @@ import { useEffect, useState } from 'react'
 import { useSession } from '../session/session.tsx'
 
 const dateTime = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'short' })
-const relative = new Intl.RelativeTimeFormat(undefined, { numeric: 'auto' })
+const relative = new Intl.RelativeTimeFormat(undefined, { numeric: 'auto', style: 'short' })
 
 /** The gate's time, again each `everyMs`. */
 function useNow(everyMs: number): number {

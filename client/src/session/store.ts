@@ -24,8 +24,10 @@ export interface SessionActions {
   logOut: () => Promise<void>
   /** Says that the person is there: moves the idle end. Throws as `api` does. */
   stay: () => Promise<void>
-  /** Asks the gate. Never throws: what can't be known stays as it was. */
+  /** Asks the gate. What can't be known stays as it was. */
   check: () => Promise<void>
+  /** What a WebSocket's close frame said. Better than to ask: see `end` in here. */
+  hearEnd: (reason: EndReason) => void
   /** The gate's time in milliseconds, whatever this machine's clock says. */
   now: () => number
 }
@@ -98,7 +100,9 @@ export function createSessionStore(): SessionStore {
     const { me } = state
     const token = findCsrfToken()
     if (token !== undefined && token !== me.csrfToken) return void check() // another one took its place
-    forgetCsrfToken(me.csrfToken)
+    // A new login is about to put its cookies there. Whoever asked the gate now, with the old ones, would
+    // have them cleared by the answer, and perhaps the new ones with them.
+    if (reason !== 'replaced') forgetCsrfToken(me.csrfToken)
     if (isNews) tabs?.tell({ kind: 'ended', reason })
     if (reason !== 'logout') return become({ kind: 'ended', me, reason })
     // Whoever logs out leaves nothing behind for the next person.
@@ -145,6 +149,7 @@ export function createSessionStore(): SessionStore {
   return {
     api,
     check,
+    hearEnd: (reason) => end(reason, true),
     current: () => state,
     subscribe: (listener) => {
       listeners.add(listener)

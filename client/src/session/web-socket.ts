@@ -1,7 +1,7 @@
 // A WebSocket that comes back, with growing, random waits. When the session has ended it stays closed
 // until there is another one.
 import { useCallback, useEffect, useEffectEvent, useRef, useState } from 'react'
-import { closeCodes } from '../../../shared/contract.ts'
+import { closeCodes, endReasons, type EndReason } from '../../../shared/contract.ts'
 import { useSession, useSessionKey } from './session.tsx'
 import { jitter } from './tabs.ts'
 
@@ -12,7 +12,7 @@ export function useWebSocket(
   path: string,
   onMessage: (text: string) => void,
 ): { state: ConnectionState; send: (text: string) => void } {
-  const { check } = useSession()
+  const { check, hearEnd } = useSession()
   const sessionKey = useSessionKey()
   const [state, setState] = useState<ConnectionState>('connecting')
   const socket = useRef<WebSocket>(undefined)
@@ -37,11 +37,11 @@ export function useWebSocket(
       opened.addEventListener('message', ({ data }) => {
         if (typeof data === 'string' && !isOver) receive(data)
       })
-      opened.addEventListener('close', ({ code }) => {
+      opened.addEventListener('close', ({ code, reason }) => {
         if (isOver) return
         if (code === closeCodes.sessionEnded) {
           setState('ended')
-          void check()
+          hearEnd(parseReason(reason))
           return
         }
         setState('waiting')
@@ -57,10 +57,13 @@ export function useWebSocket(
       clearTimeout(timer)
       socket.current?.close(1000)
     }
-  }, [path, sessionKey, check])
+  }, [path, sessionKey, check, hearEnd])
 
   const send = useCallback((text: string) => {
     if (socket.current?.readyState === WebSocket.OPEN) socket.current.send(text)
   }, [])
   return { state, send }
 }
+
+const parseReason = (text: string): EndReason =>
+  endReasons.find((reason) => reason === text) ?? 'expired'
