@@ -14,6 +14,7 @@ import { addedLatency } from './scenarios/added-latency.ts'
 import { endToClose } from './scenarios/end-to-close.ts'
 import { idleSockets } from './scenarios/idle-sockets.ts'
 import { largeBodies } from './scenarios/large-bodies.ts'
+import { longTasks } from './scenarios/long-tasks.ts'
 import { manySessions } from './scenarios/many-sessions.ts'
 import { proxiedGet } from './scenarios/proxied-get.ts'
 import { sessionsSeen } from './scenarios/sessions-seen.ts'
@@ -33,6 +34,7 @@ const scenarios: readonly Scenario[] = [
   idleSockets,
   addedLatency,
   largeBodies,
+  longTasks,
 ]
 
 async function run(): Promise<number> {
