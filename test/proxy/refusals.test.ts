@@ -80,7 +80,7 @@ test('an upload may take longer than that, unless nobody takes it (contract 5)',
     for await (const chunk of request) length += (chunk as Buffer).length
     response.end(String(length))
   })
-  await using world = await startProxy({ upstreams: [row(upstream.url, { timeoutMs: 200 })] })
+  await using world = await startProxy({ upstreams: [row(upstream.url, { timeoutMs: 900 })] })
   const upload = (path: string, block: Buffer) => {
     const request = http.request(world.url + path, {
       method: 'POST',
@@ -96,7 +96,7 @@ test('an upload may take longer than that, unless nobody takes it (contract 5)',
       if (blocks < 8) return void request.write(block)
       clearInterval(timer)
       return void request.end()
-    }, 60)
+    }, 160)
     return new Promise<http.IncomingMessage>((resolve) => void request.once('response', resolve))
   }
   const answer = await upload('/api/slow', Buffer.alloc(10))
