@@ -53,15 +53,15 @@ test('a silent upstream is 504 in time, and is left; one that pauses later is no
   await using upstream = await startUpstream((request, response) => {
     if (request.url === '/api/pause') {
       response.write('one ')
-      setTimeout(() => response.end('two'), 500)
+      setTimeout(() => response.end('two'), 900)
     }
   })
-  await using world = await startProxy({ upstreams: [row(upstream.url, { timeoutMs: 200 })] })
+  await using world = await startProxy({ upstreams: [row(upstream.url, { timeoutMs: 600 })] })
   const from = performance.now()
   const { status, body } = await fetchRaw(`${world.url}/api/x`, { headers: as('alice') })
   const took = performance.now() - from
   assert.deepEqual([status, codeOf(body)], [504, 'upstream_timeout'])
-  assert.ok(took > 190 && took < 400, `took ${took} ms`)
+  assert.ok(took > 590 && took < 2000, `took ${took} ms`)
   await until('the silent one is left', () => upstream.connections.size === 0)
   assert.equal((await fetchRaw(`${world.url}/api/pause`, { headers: as('alice') })).body, 'one two')
 })
@@ -112,9 +112,9 @@ test('an upload may take longer than that, unless nobody takes it (contract 5)',
 test('the time for a token is part of the time, and its refusal says who was slow (contract 5)', async () => {
   let asked = 0
   await using upstream = await startUpstream(() => void (asked += 1))
-  let delayMs = 120
+  let delayMs = 700
   await using world = await startProxy({
-    upstreams: [row(upstream.url, { timeoutMs: 200 })],
+    upstreams: [row(upstream.url, { timeoutMs: 1000 })],
     fresh: async () => {
       await new Promise((resolve) => setTimeout(resolve, delayMs))
       return { kind: 'fresh', accessToken: 'x', expiresAt: new Date() }
@@ -123,8 +123,8 @@ test('the time for a token is part of the time, and its refusal says who was slo
   const from = performance.now()
   const slowUpstream = await fetchRaw(`${world.url}/api/x`, { headers: as('alice') })
   assert.equal(codeOf(slowUpstream.body), 'upstream_timeout')
-  assert.ok(performance.now() - from < 300, 'not 120 ms and then 200 more')
-  delayMs = 400
+  assert.ok(performance.now() - from < 1600, 'not 700 ms and then 1000 more')
+  delayMs = 2500
   const slowProvider = await fetchRaw(`${world.url}/api/x`, { headers: as('alice') })
   assert.deepEqual(
     [slowProvider.status, codeOf(slowProvider.body), slowProvider.headers['retry-after']],
