@@ -195,7 +195,7 @@ test('an upstream that does not answer a handshake is 504 in time, and is left (
   const from = performance.now()
   const answer = await sendRaw(world.port, handshake(fromUs))
   assert.deepEqual([answer.status, codeOf(answer.body)], [504, 'upstream_timeout'])
-  assert.ok(performance.now() - from < 400)
+  assert.ok(performance.now() - from < 2000)
   await until('it is left', () => upstream.connections.size === 0)
   await until('nothing is left', () => world.proxy.counts().sockets === 0)
 })
