@@ -68,6 +68,7 @@ export interface Provider extends Disposable {
 }
 
 const assumedLifetimeSeconds = 300 // for an access token that says nothing of its end
+const longestLifetimeSeconds = 365 * 24 * 3600 // for one that says "never" with a number that no date can hold
 // Signatures that only the provider can make; never `none`, never a secret that both sides know.
 const algorithms = [
   'RS256',
@@ -123,17 +124,15 @@ export function openProvider({
         `the provider issued a ${answer.token_type} token, not a bearer token`,
       )
     }
-    const expiresAt =
-      answer.expires_in !== undefined
-        ? new Date(askedAt.getTime() + answer.expires_in * 1000)
-        : (readExpiry(answer.access_token) ??
-          new Date(askedAt.getTime() + assumedLifetimeSeconds * 1000))
+    const lifetimeSeconds =
+      answer.expires_in ?? readLifetime(answer.access_token, askedAt) ?? assumedLifetimeSeconds
+    const clampedSeconds = Math.min(Math.max(lifetimeSeconds, 0), longestLifetimeSeconds)
     return {
       accessToken: answer.access_token,
       refreshToken: answer.refresh_token,
       idToken: answer.id_token,
       issuedAt: askedAt, // from before the request: late by nothing, at worst early
-      expiresAt,
+      expiresAt: new Date(askedAt.getTime() + clampedSeconds * 1000),
     }
   }
 
@@ -255,11 +254,11 @@ export function openProvider({
   }
 }
 
-/** The `exp` of an access token that happens to be a JWT. Only a hint of when to refresh: the API decides what it accepts. */
-function readExpiry(accessToken: string): Date | undefined {
+/** From the `exp` of an access token that happens to be a JWT. Only a hint of when to refresh: the API decides what it accepts. */
+function readLifetime(accessToken: string, askedAt: Date): number | undefined {
   try {
-    const { exp } = decodeJwt(accessToken)
-    return exp === undefined ? undefined : new Date(exp * 1000)
+    const { exp } = decodeJwt<{ exp?: unknown }>(accessToken) // whatever its type: nobody has checked it
+    return typeof exp === 'number' ? exp - askedAt.getTime() / 1000 : undefined
   } catch (error) {
     if (error instanceof joseErrors.JOSEError) return undefined // opaque, as it may be
     throw error
