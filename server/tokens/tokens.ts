@@ -34,6 +34,7 @@ export interface Tokens extends AsyncDisposable {
 }
 
 interface CachedToken {
+  version: number
   accessToken: string
   expiresAt: Date
   refreshAtMs: number
@@ -86,16 +87,19 @@ export function createTokens({
       cache.forget(message.sid as SessionIdHash)
   })
 
-  const toCached = ({ accessToken, issuedAt, expiresAt }: Grant): CachedToken => {
+  const toCached = ({ grant, version }: StoredTokens): CachedToken => {
+    const { accessToken, issuedAt, expiresAt } = grant
     // A token that lives for less than twice REFRESH_BEFORE would be refreshed at each request.
     const lifetimeMs = expiresAt.getTime() - issuedAt.getTime()
     const beforeMs = Math.min(refreshBeforeSeconds * 1000, lifetimeMs / 2)
     const outcome = { kind: 'fresh', accessToken, expiresAt } as const
-    return { accessToken, expiresAt, refreshAtMs: expiresAt.getTime() - beforeMs, outcome }
+    return { version, accessToken, expiresAt, refreshAtMs: expiresAt.getTime() - beforeMs, outcome }
   }
 
-  const remember = (sid: SessionIdHash, { grant }: StoredTokens): CachedToken => {
-    const cached = toCached(grant)
+  const remember = (sid: SessionIdHash, tokens: StoredTokens): CachedToken => {
+    const known = cache.find(sid)
+    if (known && known.version > tokens.version) return known // a refresh was faster than this read
+    const cached = toCached(tokens)
     if (notifications.listening()) cache.keep(sid, cached, 600 + cached.accessToken.length)
     return cached
   }
@@ -141,9 +145,10 @@ export function createTokens({
     return started
   }
 
+  /** An upstream refused this very token: whoever hears of it while it is being replaced waits for the new one. */
   const isForced = (sid: SessionIdHash, token: CachedToken, rejected: string | undefined) =>
     rejected === token.accessToken &&
-    performance.now() - (forcedAt.get(sid) ?? -Infinity) > forcedAgainAfterMs
+    (flights.has(sid) || performance.now() - (forcedAt.get(sid) ?? -Infinity) > forcedAgainAfterMs)
 
   const withoutCache = async (
     session: LiveSession,
@@ -185,7 +190,7 @@ export function createTokens({
       patience - (performance.now() - flight.startedAt),
     )
     if (result?.kind === 'ended') return result
-    if (result?.kind === 'refreshed') return toCached(result.tokens.grant).outcome
+    if (result?.kind === 'refreshed') return toCached(result.tokens).outcome
     return validForMs > 0 ? stillValid : { kind: 'unavailable', retryAfterSeconds: 5 }
   }
 
