@@ -18,6 +18,8 @@ export interface Lookup {
   seenOf: (session: LiveSession) => Seen
   /** The session ended, or changed: what was read of it, or is being read, is not true any more. */
   forget: (sid: SessionIdHash) => void
+  /** Its browser has logged in anew: a late request with the old cookie must not clear the new one. */
+  noteReplaced: (sid: SessionIdHash) => void
   cachedBytes: () => number
 }
 
@@ -43,6 +45,7 @@ interface Row {
 const cacheBytes = 8 * 1024 * 1024 // about 6,500 sessions; V8 lets the heap grow to some twice of it
 const mostHeaders = 5000
 const longestHeader = 500
+const mostReplaced = 10_000 // logins of the last hours; for those before nothing is late any more
 
 export function createLookup(parts: {
   database: Pick<Database, 'query'>
@@ -59,6 +62,7 @@ export function createLookup(parts: {
   const entries = new WeakMap<LiveSession, Entry>()
   // A browser sends the same cookies again and again: what they name need not be read out of them again.
   const byHeader = new Map<string, Entry>()
+  const replaced = new Set<SessionIdHash>()
   // Reads under way. One that an end overtook must not put the session into the cache.
   const loads = new Map<SessionIdHash, { overtaken: boolean; result: Promise<Entry | undefined> }>()
 
@@ -131,7 +135,7 @@ export function createLookup(parts: {
       }
       const cookie = cookies.read(cookieHeader)
       if (cookie.kind === 'none') return cookie
-      const dead = (wasSession: boolean): Found => ({
+      const dead = (wasSession: boolean): Found & { kind: 'dead' } => ({
         kind: 'dead',
         wasSession,
         clear: cookies.clear,
@@ -147,7 +151,7 @@ export function createLookup(parts: {
         entry = undefined
       }
       entry ??= await load(cookie.id, sid, cookie.value)
-      if (!entry) return dead(true)
+      if (!entry) return replaced.has(sid) ? { ...dead(true), clear: [] } : dead(true)
       if (hasExpired(entry)) {
         await parts.endIfExpired(sid)
         return dead(true)
@@ -161,6 +165,10 @@ export function createLookup(parts: {
       const entry = entries.get(session)
       if (!entry) throw new TypeError('a session that this lookup did not find')
       return entry.activity
+    },
+    noteReplaced: (sid) => {
+      if (replaced.size >= mostReplaced) replaced.clear()
+      replaced.add(sid)
     },
     forget: (sid) => {
       const underWay = loads.get(sid)

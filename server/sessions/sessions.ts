@@ -105,6 +105,7 @@ export function createSessions({
 
   const announce = (ended: SessionEnded) => {
     lookup.forget(ended.sid)
+    if (ended.reason === 'replaced') lookup.noteReplaced(ended.sid)
     for (const listener of listeners) listener(ended)
   }
 
