@@ -104,7 +104,7 @@ test('a provider that never answers is asked once more after its time, and holds
   })
   const startedAt = performance.now()
   for (let at = 0; at < 20; at += 1) assert.equal((await other.fetch('/api/x')).status, 200)
-  assert.ok(performance.now() - startedAt < 2000)
+  assert.ok(performance.now() - startedAt < 5000) // half of what the provider is given
   const busy = await world.database.query<{ count: number }>(
     `SELECT count(*)::int AS count FROM pg_stat_activity
      WHERE datname = current_database() AND application_name = 'gatehouse' AND state <> 'idle'`,
