@@ -22,7 +22,7 @@ import { createLogout } from './logout/logout.ts'
 import { createReady, live } from './operations/health.ts'
 import { createLog, createRequestLog, type Log } from './operations/log.ts'
 import { createMetrics } from './operations/metrics.ts'
-import { createSecurityEvents } from './operations/security-events.ts'
+import { createSecurityEvents, type SecurityEvents } from './operations/security-events.ts'
 import { watchUnusedConnections, type Drainable } from './operations/shutdown.ts'
 import { openPages } from './pages.ts'
 import { createCrossSiteRule } from './protection/cross-site.ts'
@@ -44,6 +44,7 @@ import { createVault, deriveServerKey } from './tokens/vault.ts'
 
 export interface Gate extends Drainable {
   log: Log
+  events: Pick<SecurityEvents, 'started' | 'stopped'>
 }
 
 /** Builds the gate. Nothing listens yet, and nothing need be up. Disposing it releases all that it opened. */
@@ -248,6 +249,7 @@ export async function createGate(
   return {
     server,
     log,
+    events,
     closeLongLived: async () => {
       stopping = true
       closeUnused()

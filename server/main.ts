@@ -31,7 +31,7 @@ async function run(): Promise<number> {
     return runWorkers(configuration.processes, stop.signal)
 
   await using gate = await createGate(configuration, secrets)
-  const { log, server } = gate
+  const { events, log, server } = gate
   // A bug that nobody caught costs one request, not everybody's.
   process.on('unhandledRejection', (error) =>
     log.error({ err: error }, 'a bug: nobody caught this'),
@@ -39,14 +39,11 @@ async function run(): Promise<number> {
   await checkMigrations(configuration, secrets, log)
   server.listen(configuration.port)
   await once(server, 'listening')
-  log.info(
-    { configuration },
-    `listening on port ${configuration.port} for ${configuration.appUrl.origin}`,
-  )
+  events.started({ port: configuration.port, origin: configuration.appUrl.origin, configuration })
 
   if (!stop.signal.aborted) await once(stop.signal, 'abort')
   const finished = await drain(gate)
-  log.info({ finished }, 'stopped')
+  events.stopped({ finished })
   return 0
 }
 

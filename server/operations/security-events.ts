@@ -225,8 +225,9 @@ export function createSecurityEvents(parts: SecurityEventsParts) {
     }) => log.info({ ...facts, event: 'websocket_closed' }, 'websocket_closed'),
 
     started: (detail: Record<string, unknown>) =>
-      log.info({ event: 'sys_startup', ...detail }, 'started'),
-    stopped: () => log.info({ event: 'sys_shutdown' }, 'stopped'),
+      log.info({ event: 'started', owasp: 'sys_startup', ...detail }, 'started'),
+    stopped: (detail: Record<string, unknown>) =>
+      log.info({ event: 'stopped', owasp: 'sys_shutdown', ...detail }, 'stopped'),
 
     [Symbol.asyncDispose]: async () => {
       clearTimeout(timer)

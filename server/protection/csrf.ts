@@ -26,7 +26,7 @@ export function createCsrf(secrets: readonly string[]): Csrf {
     tokenFor: ({ id }) => tokenBy(keys[0] ?? Buffer.alloc(0), id),
     check: (request, session, fromForm) => {
       if (safeMethods.has(request.method ?? '')) return
-      const sent = Buffer.from(String(request.headers[headerName] ?? fromForm ?? ''))
+      const sent = Buffer.from(String(request.headers[headerName] || fromForm || ''))
       const isOurs = keys.some((key) => {
         const expected = Buffer.from(tokenBy(key, session.id))
         return expected.length === sent.length && timingSafeEqual(expected, sent)

@@ -194,6 +194,7 @@ export function createWebSocketRelay(parts: WebSocketRelayParts): WebSocketRelay
 
   const toBrowser = (link: Link, upstream: Socket, chunk: Buffer) => {
     const { frames, browser } = link
+    if (link.state === 'closed') return // what it had buffered still comes after its end
     link.quietTicks = 0
     let at = 0
     while (at < chunk.length) {

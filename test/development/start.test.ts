@@ -106,7 +106,7 @@ test('npm run dev starts everything, an edit and a new start log nobody out, and
   }
   assert.equal(await who(), 'grace')
 
-  const starts = () => first.output().split('"msg":"listening').length - 1
+  const starts = () => first.output().split('"msg":"started"').length - 1
   await appendFile(join(checkout.path, 'server/errors.ts'), '\n')
   await until('the gate has started again', () => starts() === 2, 10_000)
   assert.equal(await who(), 'grace')
