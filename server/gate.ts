@@ -205,9 +205,11 @@ export async function createGate(
 
   const logBug = (error: unknown) => log.error({ err: error }, 'a proxied request failed') // answered already
   const arrive = createArrival(configuration.trustedProxies)
-  const logRequest = createRequestLog(log, (_request, status, durationMs) =>
-    metrics.requestAnswered(status, durationMs),
-  )
+  const logRequest = createRequestLog(log, (request, status, durationMs) => {
+    metrics.requestAnswered(status, durationMs)
+    // The answer is out: whoever was busy when the shutdown began is not waited for any longer.
+    if (stopping) request.socket.destroySoon()
+  })
   server.on('request', (request, response) => {
     arrive(request)
     logRequest(request, response)

@@ -34,13 +34,7 @@ export async function drain(gate: Drainable): Promise<boolean> {
   const closed = new Promise<void>((resolve) => server.close(() => resolve()))
   const finish = async () => {
     const longLived = gate.closeLongLived()
-    // A connection that was busy at the start of the close is idle later, and nobody looks again.
-    const timer = setInterval(() => server.closeIdleConnections(), 100)
-    try {
-      await Promise.all([longLived, closed])
-    } finally {
-      clearInterval(timer)
-    }
+    await Promise.all([longLived, closed])
     await gate[Symbol.asyncDispose]()
     return true
   }

@@ -55,7 +55,8 @@ test('a handshake at a process that is leaving is told so (contract 6)', async (
   await browser.login()
   const { promise: released, resolve: release } = Promise.withResolvers<void>()
   world.upstream.answer((_request, response) => void released.then(() => response.end()))
-  const slow = browser.fetch('/api/slow')
+  // Keeps the process busy; that it is finished is the test of SIGTERM's to show.
+  const slow = browser.fetch('/api/slow').catch((error: unknown) => error)
   await until('it is under way', () => world.upstream.seen.length === 1)
   const waiting = connect(world.port, '127.0.0.1') // is in before the door closes
   await once(waiting, 'connect')
