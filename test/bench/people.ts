@@ -15,6 +15,7 @@ export interface Person {
   /** The `Cookie` header's value. */
   cookie: string
   csrfToken: string
+  subject: string
 }
 
 const lifetime = { idleTimeoutSeconds: 3600, absoluteTimeoutSeconds: 86_400 }
@@ -80,7 +81,7 @@ async function logInBatch(
       expiresAt: accessTokenExpiresAt,
     })
     const [line = ''] = cookies.issue({ id, expiresAt: now }, '', now)
-    people.push({ cookie: line.split(';')[0] ?? '', csrfToken: csrf.tokenFor({ id }) })
+    people.push({ cookie: line.split(';')[0] ?? '', csrfToken: csrf.tokenFor({ id }), subject })
   }
   const column = (all: readonly (readonly unknown[])[], at: number) => all.map((row) => row[at])
   await client.query(
