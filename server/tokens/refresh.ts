@@ -113,8 +113,10 @@ export function createRefresh({
     session: LiveSession,
     old: StoredTokens,
     refreshToken: string,
+    leaseEndsAt: number,
   ): Promise<RefreshResult> => {
-    const leaseEndsAt = performance.now() + leaseMs
+    // This process may have been stopped for a while: then the lease, and the verdict, are another's.
+    const isStillOurs = () => performance.now() < leaseEndsAt
     let outcome = await provider.refresh(refreshToken)
     // The provider may have rotated: at once, it will most likely take the old one for a repetition.
     if (outcome.kind === 'lost') outcome = await provider.refresh(refreshToken)
@@ -145,13 +147,14 @@ export function createRefresh({
       case 'ended': {
         const newer = await readNewer(session, old.version)
         if (newer) return newer // another process took the lease over, and won
+        if (!isStillOurs()) return { kind: 'unavailable' }
         events.refreshFailed(session, { ended: true, fault: { oauthError: 'invalid_grant' } })
         return end(session)
       }
       case 'lost':
       case 'unavailable':
         events.refreshFailed(session, { ended: false, fault: describeFault(outcome.cause) })
-        await rows.returnLease(session, old.version)
+        if (isStillOurs()) await rows.returnLease(session, old.version)
         return { kind: 'unavailable' }
     }
   }
@@ -162,8 +165,9 @@ export function createRefresh({
     await turn()
     // A lease and a bit: by then it was answered, given back, or is ours.
     for (const giveUpAt = performance.now() + leaseMs * 1.5; performance.now() < giveUpAt;) {
+      const leaseEndsAt = performance.now() + leaseMs // no later than the database has it
       if (await rows.takeLease(session, old.version, leaseMs))
-        return spend(session, old, refreshToken)
+        return spend(session, old, refreshToken, leaseEndsAt)
       const changed = untilChanged(session.sid)
       const newer = await readNewer(session, old.version)
       if (newer) return newer

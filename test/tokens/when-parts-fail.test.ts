@@ -199,6 +199,39 @@ test('a logout in another process beats the refresh under way, and what comes to
   assert.equal((await browser.fetch('/api/x', { via: first?.url ?? '' })).status, 401)
 })
 
+test('a process that was stopped for longer than its lease neither ends the session nor takes the lease of the next one', async (t) => {
+  await using provider = await startScriptedProvider()
+  await using first = await startGate({ provider })
+  const { database, upstream, appUrl } = first
+  await using second = await startGate({
+    ...{ provider, database, upstream },
+    environment: { APP_URL: appUrl },
+  })
+  const browser = first.browser()
+  await browser.login()
+  await expire(database)
+  const refused = thinking({ error: 'invalid_grant' }, 400)
+  provider.script.refresh = refused.refresh
+  const late = browser.fetch('/api/x')
+  await until('the first one has asked', () => refused.asked === 1)
+
+  // 31 s in which the first does nothing, and its lease ends.
+  const { now } = performance
+  t.mock.method(performance, 'now', () => now.call(performance) + 31_000)
+  await database.query(`UPDATE token SET lease_until = now() - interval '1 second'`)
+  const thought = thinking(granted('next'))
+  provider.script.refresh = thought.refresh
+  const waiting = browser.fetch('/api/x', { via: `http://localhost:${second.port}` })
+  await until('the second one has asked', () => thought.asked === 1)
+  refused.release()
+  assert.equal((await late).status, 503)
+  const leases = await database.query('SELECT FROM token WHERE lease_until > now()')
+  assert.equal(leases.length, 1)
+  thought.release()
+  assert.equal((await waiting).status, 200)
+  assert.equal((await browser.fetch('/api/x')).status, 200)
+})
+
 test('a grant that ended in one process closes the sockets in the other (4401) [T9]', async () => {
   await using provider = await startScriptedProvider()
   await using world = await startGateProcesses(2, { provider })
