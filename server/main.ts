@@ -26,6 +26,9 @@ const stop = new AbortController()
 for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stop.abort())
 
 async function run(): Promise<number> {
+  // For `npm run build`: Node keeps what it compiled of all that was imported (NODE_COMPILE_CACHE), and a
+  // start from that needs half the time and 25 MB less, because nothing loads the TypeScript compiler.
+  if (process.argv.includes('--load-only')) return 0
   const { configuration, secrets } = readConfiguration(process.env)
   if (isPrimary && configuration.processes > 1)
     return runWorkers(configuration.processes, stop.signal)

@@ -11,7 +11,11 @@ export interface Cache<Key, Value> {
   bytes: () => number
 }
 
-export function createCache<Key, Value>(maximumBytes: number): Cache<Key, Value> {
+/** `onForgotten` is told of whatever leaves, for whatever reason. */
+export function createCache<Key, Value>(
+  maximumBytes: number,
+  onForgotten: (value: Value) => void = () => {},
+): Cache<Key, Value> {
   // A Map remembers the order of insertion; what is used is inserted anew, so the first is the oldest.
   const entries = new Map<Key, { value: Value; bytes: number; usedIn: number }>()
   let total = 0
@@ -22,6 +26,7 @@ export function createCache<Key, Value>(maximumBytes: number): Cache<Key, Value>
     if (!entry) return
     total -= entry.bytes
     entries.delete(key)
+    onForgotten(entry.value)
   }
 
   return {
@@ -48,8 +53,7 @@ export function createCache<Key, Value>(maximumBytes: number): Cache<Key, Value>
     },
     forget,
     forgetAll: () => {
-      entries.clear()
-      total = 0
+      for (const key of entries.keys()) forget(key)
     },
     bytes: () => total,
   }

@@ -30,6 +30,8 @@ interface Entry {
   activity: Seen
   /** The cookie whose signature was verified: the same one need not be again. */
   cookie: string
+  /** The whole header that it last came in. */
+  header: string | undefined
 }
 
 interface Row {
@@ -43,7 +45,6 @@ interface Row {
 }
 
 const cacheBytes = 8 * 1024 * 1024 // about 6,500 sessions; V8 lets the heap grow to some twice of it
-const mostHeaders = 5000
 const longestHeader = 500
 const mostReplaced = 10_000 // logins of the last hours; for those before nothing is late any more
 
@@ -58,10 +59,13 @@ export function createLookup(parts: {
   endIfExpired: (sid: SessionIdHash) => Promise<void>
 }): Lookup {
   const { database, notifications, cookies, lifetime, clock } = parts
-  const cache = createCache<SessionIdHash, Entry>(cacheBytes)
-  const entries = new WeakMap<LiveSession, Entry>()
   // A browser sends the same cookies again and again: what they name need not be read out of them again.
   const byHeader = new Map<string, Entry>()
+  const forgetHeader = ({ header }: Entry) => {
+    if (header !== undefined) byHeader.delete(header)
+  }
+  const cache = createCache<SessionIdHash, Entry>(cacheBytes, forgetHeader)
+  const entries = new WeakMap<LiveSession, Entry>()
   const replaced = new Set<SessionIdHash>()
   // Reads under way. One that an end overtook must not put the session into the cache.
   const loads = new Map<SessionIdHash, { overtaken: boolean; result: Promise<Entry | undefined> }>()
@@ -93,6 +97,7 @@ export function createLookup(parts: {
       session,
       found: { kind: 'live', session },
       cookie,
+      header: undefined,
       activity: { sid, lastSeenAt: row.last_seen_at, writtenAt: row.last_seen_at },
     }
     entries.set(session, entry)
@@ -129,7 +134,7 @@ export function createLookup(parts: {
     find: async (cookieHeader) => {
       if (cookieHeader !== undefined && notifications.listening()) {
         const known = byHeader.get(cookieHeader)
-        // Only while the cache has this very entry: whatever ends a session takes it away there.
+        // `find` keeps it among the used ones; whatever ends a session takes it out of both.
         if (known && cache.find(known.session.sid) === known && !hasExpired(known))
           return known.found
       }
@@ -156,9 +161,15 @@ export function createLookup(parts: {
         await parts.endIfExpired(sid)
         return dead(true)
       }
-      if (byHeader.size >= mostHeaders) byHeader.clear()
-      if (cookieHeader !== undefined && cookieHeader.length <= longestHeader)
+      if (
+        cookieHeader !== undefined &&
+        cookieHeader.length <= longestHeader &&
+        cache.find(sid) === entry
+      ) {
+        forgetHeader(entry)
+        entry.header = cookieHeader
         byHeader.set(cookieHeader, entry)
+      }
       return entry.found
     },
     seenOf: (session) => {
@@ -181,5 +192,5 @@ export function createLookup(parts: {
 
 /** Measured: an entry without its claims keeps about 1,000 bytes; text counts one byte a character. */
 function estimateBytes({ session, cookie }: Entry): number {
-  return 1000 + cookie.length + JSON.stringify(session.user).length * 2
+  return 1000 + longestHeader / 2 + cookie.length + JSON.stringify(session.user).length * 2
 }

@@ -16,7 +16,6 @@ import type { Grant, Provider } from '../provider/provider.ts'
 import type { LiveSession, SessionIdHash } from '../sessions/session.ts'
 import type { Sessions } from '../sessions/sessions.ts'
 import type { StoredTokens, TokenRows } from './rows.ts'
-import { createTurnstile } from './turnstile.ts'
 
 export type RefreshResult =
   | { kind: 'refreshed'; tokens: StoredTokens }
@@ -29,7 +28,6 @@ export interface RefreshEvents {
 }
 
 const leaseMs = 30_000 // longer than two token requests of 10 s each, and the storing
-const startEveryMs = 2 // 500 a second: about what a processor can do
 const pollMs = 300 // behind the notification, which may be lost
 
 export interface Refresh {
@@ -52,7 +50,6 @@ export function createRefresh({
   events: RefreshEvents
   log: DatabaseLog
 }): Refresh {
-  const turn = createTurnstile(startEveryMs)
   const waiting = new Map<string, Set<() => void>>()
   notifications.onMessage((message) => {
     if (!('sid' in message) || typeof message.sid !== 'string') return
@@ -162,7 +159,6 @@ export function createRefresh({
   return async (session, old) => {
     const { refreshToken } = old.grant
     if (refreshToken === undefined) return { kind: 'unavailable' }
-    await turn()
     // A lease and a bit: by then it was answered, given back, or is ours.
     for (const giveUpAt = performance.now() + leaseMs * 1.5; performance.now() < giveUpAt;) {
       const leaseEndsAt = performance.now() + leaseMs // no later than the database has it

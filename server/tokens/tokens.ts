@@ -9,6 +9,7 @@ import type { LiveSession, SessionIdHash } from '../sessions/session.ts'
 import type { Sessions } from '../sessions/sessions.ts'
 import type { Refresh, RefreshResult } from './refresh.ts'
 import type { ReadTokens, StoredTokens, TokenRows } from './rows.ts'
+import { createTurnstile } from './turnstile.ts'
 
 export type TokenOutcome =
   | { kind: 'fresh' | 'stillValid'; accessToken: string; expiresAt: Date }
@@ -52,6 +53,7 @@ const patienceWhileValidMs = 1000 // a slow provider is not waited for while the
 const marginMs = 5000 // a token that ends on its way to the API is no use
 const forcedAgainAfterMs = 10_000 // an API that refuses every token must not become a load on the provider
 const longestBackOffMs = 30_000
+const turnMs = 2 // two turns for a refresh: 250 a second, about what a processor can do
 
 export function createTokens({
   rows,
@@ -69,6 +71,7 @@ export function createTokens({
   refreshBeforeSeconds: number
 }): Tokens {
   const cache = createCache<SessionIdHash, CachedToken>(cacheBytes)
+  const turn = createTurnstile(turnMs)
   const flights = new Map<SessionIdHash, Flight>()
   const reads = new Map<SessionIdHash, Promise<ReadTokens>>()
   const forcedAt = new Map<SessionIdHash, number>()
@@ -117,6 +120,7 @@ export function createTokens({
     if (underWay) return underWay
     const run = async () => {
       try {
+        await turn()
         const result = await refresh(session, old)
         if (result.kind === 'refreshed') {
           remember(sid, result.tokens)
@@ -140,7 +144,12 @@ export function createTokens({
     if (!notifications.listening()) return rows.read(session)
     const underWay = reads.get(session.sid)
     if (underWay) return underWay
-    const started = rows.read(session).finally(() => reads.delete(session.sid))
+    const isForRefresh = cache.find(session.sid) !== undefined
+    const read = async () => {
+      if (isForRefresh) await turn()
+      return rows.read(session)
+    }
+    const started = read().finally(() => reads.delete(session.sid))
     reads.set(session.sid, started)
     return started
   }

@@ -26,12 +26,12 @@ const cookies = createSessionCookies(
 const csrf = createCsrf([sessionSecret])
 const batchSize = 5000
 
-/** Logs so many people in. `tokenExpiresInSeconds` below 0: at the next request a refresh is due. */
+/** Logs so many people in. The tokens are new ones, or expired ones with a lifetime below 0. */
 export async function logIn(
   databaseUrl: string,
   issuer: string,
   count: number,
-  { tokenExpiresInSeconds = 3600 }: { tokenExpiresInSeconds?: number } = {},
+  { tokenLifetimeSeconds = 3600 }: { tokenLifetimeSeconds?: number } = {},
 ): Promise<Person[]> {
   const people: Person[] = []
   const client = new pg.Client({ connectionString: databaseUrl })
@@ -39,7 +39,7 @@ export async function logIn(
   try {
     for (let left = count; left > 0; left -= batchSize) {
       const batch = Math.min(left, batchSize)
-      people.push(...(await logInBatch(client, issuer, batch, tokenExpiresInSeconds)))
+      people.push(...(await logInBatch(client, issuer, batch, tokenLifetimeSeconds)))
     }
     await client.query('ANALYZE session, token')
   } finally {
@@ -52,10 +52,10 @@ async function logInBatch(
   client: pg.Client,
   issuer: string,
   count: number,
-  tokenExpiresInSeconds: number,
+  tokenLifetimeSeconds: number,
 ): Promise<Person[]> {
   const now = new Date()
-  const accessTokenExpiresAt = new Date(now.getTime() + tokenExpiresInSeconds * 1000)
+  const accessTokenExpiresAt = new Date(now.getTime() + tokenLifetimeSeconds * 1000)
   const tokenValues: unknown[][] = []
   // The rows as the server would write them, taken before they are written one by one.
   const collector: Queryable = {
@@ -77,7 +77,7 @@ async function logInBatch(
       accessToken: randomBytes(525).toString('base64url'), // as long as a signed one with some claims
       refreshToken: `${subject}.${randomUUID()}`,
       idToken: randomBytes(525).toString('base64url'),
-      issuedAt: new Date(accessTokenExpiresAt.getTime() - 3_600_000),
+      issuedAt: tokenLifetimeSeconds > 0 ? now : new Date(now.getTime() - 3_600_000),
       expiresAt: accessTokenExpiresAt,
     })
     const [line = ''] = cookies.issue({ id, expiresAt: now }, '', now)

@@ -5,6 +5,7 @@ import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import pg from 'pg'
+import packageFile from '../../package.json' with { type: 'json' }
 import type { Order, Outcome } from './load/orders.ts'
 import { sessionSecret } from './people.ts'
 import { startPeer, startProcess, type BenchProcess } from './processes.ts'
@@ -26,8 +27,16 @@ export interface Stage extends AsyncDisposable {
   load: (order: Order) => Promise<Outcome>
 }
 
-// For whoever looks for the reason of a figure: "--cpu-prof --cpu-prof-dir=/tmp/profiles", "--trace-gc".
-const gateFlags = (process.env['BENCH_GATE_FLAGS'] ?? '').split(' ').filter((flag) => flag !== '')
+// The gates run as `npm start` runs them. BENCH_GATE_FLAGS is for whoever looks for the reason of a
+// figure: "--cpu-prof", "--trace-gc".
+const startWords = packageFile.scripts.start.split(' ')
+const gateEnvironment = Object.fromEntries(
+  startWords.filter((word) => /^[A-Z_]+=/.test(word)).map((word) => word.split('=', 2)),
+)
+const gateFlags = [
+  ...startWords.filter((word) => word.startsWith('--')),
+  ...(process.env['BENCH_GATE_FLAGS'] ?? '').split(' ').filter((flag) => flag !== ''),
+]
 
 /** Sets the stage on a database server whose database `gatehouse` has the schema, and no connections. */
 export async function openStage(postgresUrl: string, directory: string): Promise<Stage> {
@@ -59,7 +68,7 @@ export async function openStage(postgresUrl: string, directory: string): Promise
       const gate = startProcess(
         'server/main.ts',
         {
-          NODE_ENV: 'production',
+          ...gateEnvironment,
           PORT: String(port),
           APP_URL: appUrl,
           DATABASE_URL: databaseUrl,

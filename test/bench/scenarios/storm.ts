@@ -25,7 +25,7 @@ export const storm: Scenario = {
     const [warm] = await logIn(databaseUrl, provider.issuer, 1)
     for (let at = 0; at < warmUps; at += 1) await storm(warm?.cookie)
     const calm = await storm(warm?.cookie)
-    const [person] = await logIn(databaseUrl, provider.issuer, 1, { tokenExpiresInSeconds: -60 })
+    const [person] = await logIn(databaseUrl, provider.issuer, 1, { tokenLifetimeSeconds: -60 })
     provider.delayMs = providerDelayMs
     const before = provider.tokenRequests()
     const { failed, p50Ms, p99Ms } = await storm(person?.cookie)
