@@ -46,7 +46,7 @@ export interface AuthorizationChecks {
 }
 
 export interface Provider extends Disposable {
-  /** The metadata's issuer, and what sessions of this provider are filed under. */
+  /** The configured issuer as a URL, and what sessions of this provider are filed under. */
   readonly issuer: string
   isKnown: () => boolean
   /** Where a person logs in. Throws `ProviderUnavailable`. */

@@ -44,7 +44,7 @@ interface Row {
   expire: Date
 }
 
-const cacheBytes = 8 * 1024 * 1024 // about 6,500 sessions; V8 lets the heap grow to some twice of it
+const cacheBytes = 6 * 1024 * 1024 // about 4,000 sessions; V8 lets the heap grow to some twice of it
 const longestHeader = 500
 const mostReplaced = 10_000 // logins of the last hours; for those before nothing is late any more
 

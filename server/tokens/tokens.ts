@@ -47,7 +47,7 @@ interface Flight {
   result: Promise<RefreshResult>
 }
 
-const cacheBytes = 12 * 1024 * 1024 // V8 lets the heap grow to some twice of what is alive
+const cacheBytes = 8 * 1024 * 1024 // V8 lets the heap grow to some twice of what is alive
 const patienceMs = 20_000 // under the 25 s that a proxied request has
 const patienceWhileValidMs = 1000 // a slow provider is not waited for while the old token still holds
 const marginMs = 5000 // a token that ends on its way to the API is no use
