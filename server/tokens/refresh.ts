@@ -31,8 +31,8 @@ const leaseMs = 30_000 // longer than two token requests of 10 s each, and the s
 const pollMs = 300 // behind the notification, which may be lost
 
 export interface Refresh {
-  /** New tokens in place of these, from the provider or from whoever was faster. Throws `DatabaseUnavailable`. */
-  (session: LiveSession, old: StoredTokens): Promise<RefreshResult>
+  /** New tokens in place of this version, from the provider or from whoever was faster. Throws `DatabaseUnavailable`. */
+  (session: LiveSession, version: number): Promise<RefreshResult>
 }
 
 export function createRefresh({
@@ -108,10 +108,14 @@ export function createRefresh({
 
   const spend = async (
     session: LiveSession,
-    old: StoredTokens,
-    refreshToken: string,
+    { grant: old, version }: StoredTokens,
     leaseEndsAt: number,
   ): Promise<RefreshResult> => {
+    const { refreshToken } = old
+    if (refreshToken === undefined) {
+      await rows.returnLease(session, version)
+      return { kind: 'unavailable' }
+    }
     // This process may have been stopped for a while: then the lease, and the verdict, are another's.
     const isStillOurs = () => performance.now() < leaseEndsAt
     let outcome = await provider.refresh(refreshToken)
@@ -124,7 +128,7 @@ export function createRefresh({
         const grant = {
           ...granted,
           refreshToken: next ?? refreshToken, // RFC 6749 §6: without a new one the old one goes on
-          idToken: granted.idToken ?? old.grant.idToken,
+          idToken: granted.idToken ?? old.idToken,
         }
         // OpenID Connect Core §12.2: a refreshed ID token speaks of the same person.
         if (outcome.subject !== undefined && outcome.subject !== session.subject) {
@@ -132,17 +136,17 @@ export function createRefresh({
           await provider.revoke(grant.refreshToken)
           return end(session)
         }
-        if (await store(session, old.version, grant, leaseEndsAt)) {
+        if (await store(session, version, grant, leaseEndsAt)) {
           events.tokenRefreshed(session)
-          return { kind: 'refreshed', tokens: { grant, version: old.version + 1 } }
+          return { kind: 'refreshed', tokens: { grant, version: version + 1 } }
         }
-        const newer = await readNewer(session, old.version)
+        const newer = await readNewer(session, version)
         // Logged out meanwhile: what came too late is worth nothing to anyone.
         if (newer?.kind !== 'refreshed') await provider.revoke(grant.refreshToken)
         return newer ?? { kind: 'unavailable' }
       }
       case 'ended': {
-        const newer = await readNewer(session, old.version)
+        const newer = await readNewer(session, version)
         if (newer) return newer // another process took the lease over, and won
         if (!isStillOurs()) return { kind: 'unavailable' }
         events.refreshFailed(session, { ended: true, fault: { oauthError: 'invalid_grant' } })
@@ -151,21 +155,20 @@ export function createRefresh({
       case 'lost':
       case 'unavailable':
         events.refreshFailed(session, { ended: false, fault: describeFault(outcome.cause) })
-        if (isStillOurs()) await rows.returnLease(session, old.version)
+        if (isStillOurs()) await rows.returnLease(session, version)
         return { kind: 'unavailable' }
     }
   }
 
-  return async (session, old) => {
-    const { refreshToken } = old.grant
-    if (refreshToken === undefined) return { kind: 'unavailable' }
+  return async (session, version) => {
     // A lease and a bit: by then it was answered, given back, or is ours.
     for (const giveUpAt = performance.now() + leaseMs * 1.5; performance.now() < giveUpAt;) {
       const leaseEndsAt = performance.now() + leaseMs // no later than the database has it
-      if (await rows.takeLease(session, old.version, leaseMs))
-        return spend(session, old, refreshToken, leaseEndsAt)
+      const leased = await rows.takeLease(session, version, leaseMs)
+      if (leased.kind === 'stored') return spend(session, leased.tokens, leaseEndsAt)
+      if (leased.kind === 'unreadable') return end(session)
       const changed = untilChanged(session.sid)
-      const newer = await readNewer(session, old.version)
+      const newer = await readNewer(session, version)
       if (newer) return newer
       await changed
     }

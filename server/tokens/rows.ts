@@ -13,7 +13,7 @@ export interface StoredTokens {
 }
 
 export type ReadTokens =
-  | { kind: 'stored'; tokens: StoredTokens; leaseEndsInMs: number | undefined }
+  | { kind: 'stored'; tokens: StoredTokens }
   /** There is no row: the session is over. */
   | { kind: 'gone' }
   /** No secret of ours opens it (any more). */
@@ -22,8 +22,8 @@ export type ReadTokens =
 export interface TokenRows {
   keep: (transaction: Queryable, id: string, sid: SessionIdHash, grant: Grant) => Promise<void>
   read: (session: LiveSession) => Promise<ReadTokens>
-  /** Takes the right to refresh this version for so long; `undefined` when another one has it, or the version is gone by. */
-  takeLease: (session: LiveSession, version: number, leaseMs: number) => Promise<boolean>
+  /** Takes the right to refresh this version for so long, and reads it; `gone` when another one has it, or the version is gone by. */
+  takeLease: (session: LiveSession, version: number, leaseMs: number) => Promise<ReadTokens>
   /** Gives it back after a refresh that brought nothing. */
   returnLease: (session: LiveSession, version: number) => Promise<void>
   /** Stores the next version and tells the other processes; `false` when this version is not there any more. */
@@ -35,12 +35,26 @@ interface Row {
   version: number
   access_token_issued_at: Date
   access_token_expires_at: Date
-  lease_ms: number | null
 }
+
+const columns = 'sealed, version, access_token_issued_at, access_token_expires_at'
+const notify = `pg_notify('${channel}', json_build_object('event', 'refreshed', 'sid', sid, 'version', version)::text)`
 
 export function createTokenRows(database: Queryable, vault: Vault): TokenRows {
   const seal = (id: string, sid: SessionIdHash, { accessToken, refreshToken, idToken }: Grant) =>
     vault.seal(JSON.stringify({ accessToken, refreshToken, idToken }), sid, id)
+
+  const open = (session: LiveSession, [row]: Row[]): ReadTokens => {
+    if (!row) return { kind: 'gone' }
+    const opened = parseSealed(vault.open(row.sealed, session.sid, session.id))
+    if (!opened) return { kind: 'unreadable' }
+    const grant = {
+      ...opened,
+      issuedAt: row.access_token_issued_at,
+      expiresAt: row.access_token_expires_at,
+    }
+    return { kind: 'stored', tokens: { grant, version: row.version } }
+  }
 
   return {
     keep: async (transaction, id, sid, grant) => {
@@ -50,38 +64,28 @@ export function createTokenRows(database: Queryable, vault: Vault): TokenRows {
       )
     },
 
-    read: async (session) => {
-      const [row] = await database.query<Row>(
-        `SELECT sealed, version, access_token_issued_at, access_token_expires_at,
-           (extract(epoch FROM lease_until - now()) * 1000)::float8 AS lease_ms FROM token WHERE sid = $1`,
-        [session.sid],
-      )
-      if (!row) return { kind: 'gone' }
-      const opened = parseSealed(vault.open(row.sealed, session.sid, session.id))
-      if (!opened) return { kind: 'unreadable' }
-      const grant = {
-        ...opened,
-        issuedAt: row.access_token_issued_at,
-        expiresAt: row.access_token_expires_at,
-      }
-      const leaseEndsInMs = row.lease_ms !== null && row.lease_ms > 0 ? row.lease_ms : undefined
-      return { kind: 'stored', tokens: { grant, version: row.version }, leaseEndsInMs }
-    },
+    read: async (session) =>
+      open(
+        session,
+        await database.query<Row>(`SELECT ${columns} FROM token WHERE sid = $1`, [session.sid]),
+      ),
 
     // The database's clock alone decides about leases: those of two machines may differ.
-    takeLease: async (session, version, leaseMs) => {
-      const taken = await database.query(
-        `UPDATE token SET lease_until = now() + $3 * interval '1 millisecond'
-         WHERE sid = $1 AND version = $2 AND (lease_until IS NULL OR lease_until < now()) RETURNING sid`,
-        [session.sid, version, leaseMs],
-      )
-      return taken.length > 0
-    },
+    takeLease: async (session, version, leaseMs) =>
+      open(
+        session,
+        await database.query<Row>(
+          `UPDATE token SET lease_until = now() + $3 * interval '1 millisecond'
+           WHERE sid = $1 AND version = $2 AND (lease_until IS NULL OR lease_until < now())
+           RETURNING ${columns}`,
+          [session.sid, version, leaseMs],
+        ),
+      ),
 
     returnLease: async (session, version) => {
       await database.query(
-        `WITH returned AS (UPDATE token SET lease_until = NULL WHERE sid = $1 AND version = $2 RETURNING sid)
-         SELECT pg_notify('${channel}', json_build_object('event', 'refreshed', 'sid', sid)::text) FROM returned`,
+        `WITH returned AS (UPDATE token SET lease_until = NULL WHERE sid = $1 AND version = $2 RETURNING sid, version)
+         SELECT ${notify} FROM returned`,
         [session.sid, version],
       )
     },
@@ -90,8 +94,8 @@ export function createTokenRows(database: Queryable, vault: Vault): TokenRows {
       const replaced = await database.query(
         `WITH replaced AS (UPDATE token SET sealed = $3, access_token_issued_at = $4,
              access_token_expires_at = $5, version = version + 1, lease_until = NULL
-           WHERE sid = $1 AND version = $2 RETURNING sid)
-         SELECT pg_notify('${channel}', json_build_object('event', 'refreshed', 'sid', sid)::text) FROM replaced`,
+           WHERE sid = $1 AND version = $2 RETURNING sid, version)
+         SELECT ${notify} FROM replaced`,
         [
           session.sid,
           version,

@@ -39,6 +39,7 @@ interface CachedToken {
   accessToken: string
   expiresAt: Date
   refreshAtMs: number
+  isRefreshable: boolean
   outcome: TokenOutcome
 }
 
@@ -53,7 +54,7 @@ const patienceWhileValidMs = 1000 // a slow provider is not waited for while the
 const marginMs = 5000 // a token that ends on its way to the API is no use
 const forcedAgainAfterMs = 10_000 // an API that refuses every token must not become a load on the provider
 const longestBackOffMs = 30_000
-const turnMs = 2 // two turns for a refresh: 250 a second, about what a processor can do
+const turnMs = 4 // 250 refreshes a second, about half of what a processor can do
 
 export function createTokens({
   rows,
@@ -85,18 +86,21 @@ export function createTokens({
   sessions.onEnded(({ sid }) => forget(sid))
   notifications.onInterrupted(() => cache.forgetAll())
   notifications.onMessage((message) => {
-    // Only token rows send `refreshed`, and they send the hash of a session's id.
-    if ('event' in message && message.event === 'refreshed' && 'sid' in message)
-      cache.forget(message.sid as SessionIdHash)
+    if (!('event' in message && message.event === 'refreshed' && 'sid' in message)) return
+    const sid = message.sid as SessionIdHash // token rows alone send `refreshed`, of such a hash
+    const isNews = !('version' in message && message.version === cache.find(sid)?.version)
+    if (isNews) cache.forget(sid)
   })
 
   const toCached = ({ grant, version }: StoredTokens): CachedToken => {
-    const { accessToken, issuedAt, expiresAt } = grant
+    const { accessToken, refreshToken, issuedAt, expiresAt } = grant
     // A token that lives for less than twice REFRESH_BEFORE would be refreshed at each request.
     const lifetimeMs = expiresAt.getTime() - issuedAt.getTime()
     const beforeMs = Math.min(refreshBeforeSeconds * 1000, lifetimeMs / 2)
     const outcome = { kind: 'fresh', accessToken, expiresAt } as const
-    return { version, accessToken, expiresAt, refreshAtMs: expiresAt.getTime() - beforeMs, outcome }
+    const refreshAtMs = expiresAt.getTime() - beforeMs
+    const isRefreshable = refreshToken !== undefined
+    return { version, accessToken, expiresAt, refreshAtMs, isRefreshable, outcome }
   }
 
   const remember = (sid: SessionIdHash, tokens: StoredTokens): CachedToken => {
@@ -114,14 +118,14 @@ export function createTokens({
   }
 
   /** The one refresh of a session in this process. It belongs to no request: all may leave, it goes on. */
-  const fly = (session: LiveSession, old: StoredTokens): Flight => {
+  const fly = (session: LiveSession, version: number): Flight => {
     const { sid } = session
     const underWay = flights.get(sid)
     if (underWay) return underWay
     const run = async () => {
       try {
         await turn()
-        const result = await refresh(session, old)
+        const result = await refresh(session, version)
         if (result.kind === 'refreshed') {
           remember(sid, result.tokens)
           backOffs.delete(sid)
@@ -144,14 +148,9 @@ export function createTokens({
     if (!notifications.listening()) return rows.read(session)
     const underWay = reads.get(session.sid)
     if (underWay) return underWay
-    const isForRefresh = cache.find(session.sid) !== undefined
-    const read = async () => {
-      if (isForRefresh) await turn()
-      return rows.read(session)
-    }
-    const started = read().finally(() => reads.delete(session.sid))
-    reads.set(session.sid, started)
-    return started
+    const read = rows.read(session).finally(() => reads.delete(session.sid))
+    reads.set(session.sid, read)
+    return read
   }
 
   /** An upstream refused this very token: whoever hears of it while it is being replaced waits for the new one. */
@@ -159,20 +158,21 @@ export function createTokens({
     rejected === token.accessToken &&
     (flights.has(sid) || performance.now() - (forcedAt.get(sid) ?? -Infinity) > forcedAgainAfterMs)
 
-  const withoutCache = async (
+  /** What the row says; `undefined` when the session is over. */
+  const readToken = async (session: LiveSession): Promise<CachedToken | undefined> => {
+    const stored = await readShared(session)
+    if (stored.kind === 'stored') return remember(session.sid, stored.tokens)
+    // Sealed under a secret that was taken away: it can't come back, so it ends cleanly.
+    if (stored.kind === 'unreadable') await sessions.end(session.sid, 'grant_ended')
+    return undefined
+  }
+
+  const freshen = async (
     session: LiveSession,
+    token: CachedToken,
     rejected: string | undefined,
   ): Promise<TokenOutcome> => {
     const { sid } = session
-    const stored = await readShared(session)
-    if (stored.kind === 'gone') return { kind: 'ended' }
-    if (stored.kind === 'unreadable') {
-      // Sealed under a secret that was taken away: it can't come back, so it ends cleanly.
-      await sessions.end(sid, 'grant_ended')
-      return { kind: 'ended' }
-    }
-
-    const token = remember(sid, stored.tokens)
     const forced = isForced(sid, token, rejected)
     const now = clock.now().getTime()
     if (!forced && now < token.refreshAtMs) return token.outcome
@@ -180,7 +180,7 @@ export function createTokens({
     const validForMs = token.expiresAt.getTime() - marginMs - now
     const stillValid = { ...token.outcome, kind: 'stillValid' } as TokenOutcome // `outcome` is a fresh one
     const pausedMs = (backOffs.get(sid)?.until ?? 0) - performance.now()
-    if (stored.tokens.grant.refreshToken === undefined) {
+    if (!token.isRefreshable) {
       if (validForMs > 0) return stillValid
       await sessions.end(sid, 'expired')
       return { kind: 'ended' }
@@ -192,7 +192,7 @@ export function createTokens({
     }
 
     if (forced) forcedAt.set(sid, performance.now())
-    const flight = fly(session, stored.tokens)
+    const flight = fly(session, token.version)
     const patience = validForMs > 0 && !forced ? patienceWhileValidMs : patienceMs
     const result = await withPatience(
       flight.result,
@@ -205,10 +205,11 @@ export function createTokens({
 
   return {
     fresh: async (session, { rejected } = {}) => {
-      const token = notifications.listening() ? cache.find(session.sid) : undefined
-      if (token && rejected !== token.accessToken && clock.now().getTime() < token.refreshAtMs)
-        return token.outcome
-      return withoutCache(session, rejected)
+      const cached = notifications.listening() ? cache.find(session.sid) : undefined
+      if (cached && rejected !== cached.accessToken && clock.now().getTime() < cached.refreshAtMs)
+        return cached.outcome
+      const token = cached ?? (await readToken(session))
+      return token ? freshen(session, token, rejected) : { kind: 'ended' }
     },
     read: async (session) => {
       const stored = await rows.read(session)
