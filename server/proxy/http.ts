@@ -87,8 +87,10 @@ export function createHttpRelay(parts: HttpRelayParts): HttpRelay {
   const exchanges = createOpenList<Exchange>()
 
   function createHop(upstream: Upstream) {
-    // A limit of the agent's would queue what comes next behind open streams, without end or time-out.
-    const options = { keepAlive: true, maxSockets: Infinity, timeout: idleConnectionMs }
+    // A limit of the agent's would queue what comes next behind open streams, without end or time-out;
+    // and one of what it keeps would have each burst open its connections anew.
+    const limits = { maxSockets: Infinity, maxFreeSockets: Infinity }
+    const options = { keepAlive: true, ...limits, timeout: idleConnectionMs }
     const isTls = upstream.target.protocol === 'https:'
     const agent = isTls ? new https.Agent(options) : new http.Agent(options)
     const middleware: RequestHandler = createProxyMiddleware({
