@@ -14,12 +14,38 @@ export function createLog(level: Configuration['logLevel'], destination?: Destin
     formatters: { level: (label: string) => ({ level: label }) },
     serializers: { err: describeError },
   }
-  if (destination) return pino(options, destination)
-  // Gathered, so that a request does not wait for the terminal; written at the latest after 200 ms, and
-  // at any exit but a SIGKILL.
-  const stdout = pino.destination({ fd: 1, sync: false, minLength: 4096 })
-  setInterval(() => stdout.flush(), 200).unref()
-  return pino(options, stdout)
+  return pino(options, destination ?? openStdout())
+}
+
+const gatheredBytes = 4096
+const gatheredMs = 200
+
+/**
+ * Lines are gathered, so that no request waits for the terminal; written at the latest after 200 ms, and
+ * at any exit but a SIGKILL. Not by pino's destination alone: it measures all that it has gathered at
+ * each line, which made a line half as dear again (measured 6 µs of a request's 120).
+ */
+function openStdout(): DestinationStream {
+  const stdout = pino.destination({ fd: 1, sync: false, minLength: gatheredBytes })
+  let lines: string[] = []
+  let length = 0
+  const handOver = () => {
+    stdout.write(lines.join(''))
+    lines = []
+    length = 0
+  }
+  setInterval(() => {
+    handOver()
+    stdout.flush()
+  }, gatheredMs).unref()
+  process.prependOnceListener('exit', handOver) // pino's own listener then writes it
+  return {
+    write: (line) => {
+      lines.push(line)
+      length += line.length
+      if (length >= gatheredBytes) handOver()
+    },
+  }
 }
 
 /** The instant as JSON text; made once in a millisecond. */
