@@ -154,9 +154,12 @@ export async function createGate(
     .get(paths.me, createMe({ guard, sessions, tokens, csrf, cookies }))
     .post(paths.refresh, createRefreshRoute({ guard, sessions, tokens, cookies }))
     .get(paths.events, eventStreams.handler)
-    .get(paths.sessions, createListSessions({ guard, sessions, cookies }))
-    .delete(`${paths.sessions}/:id`, createEndSession({ guard, sessions, cookies }))
-    .delete(paths.sessions, createEndOtherSessions({ guard, sessions, cookies }))
+    .get(paths.sessions, createListSessions({ guard, sessions }))
+    .delete(
+      `${paths.sessions}/:id`,
+      createEndSession({ guard, sessions, tokens, provider, cookies }),
+    )
+    .delete(paths.sessions, createEndOtherSessions({ guard, sessions }))
     .post(paths.logout, createLogout({ guard, sessions, tokens, provider, cookies }))
     .post(paths.backChannelLogout, createBackChannelLogout({ provider, sessions, clock, events }))
 

@@ -86,6 +86,17 @@ test('what ends a session in one process ends it in the other within half a seco
   }
 })
 
+test('a person who ends this very session from the list takes its refresh token along, as a logout does (RFC 7009)', async () => {
+  await using provider = await startScriptedProvider()
+  await using world = await startGate({ provider })
+  const browser = world.browser()
+  await browser.login()
+  const { sessions } = (await browser.fetch('/auth/sessions')).json<OwnSessions>()
+  const path = `/auth/sessions/${sessions[0]?.id}`
+  assert.equal((await browser.fetch(path, { method: 'DELETE' })).status, 204)
+  await until('it is revoked', () => provider.revoked.includes('refresh-token-number-1'))
+})
+
 test('a slow request that began before the logout brings nothing back, and is cut (ASVS 7.4.1) [T52,T98]', async () => {
   await using provider = await startScriptedProvider()
   await using world = await startGate({ provider })
