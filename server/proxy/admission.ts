@@ -3,12 +3,14 @@
 import type { IncomingMessage } from 'node:http'
 import {
   BadRequest,
+  DatabaseUnavailable,
   MethodNotAllowed,
   NotFound,
   ProviderUnavailable,
   SessionExpired,
   Unauthenticated,
   UpgradeUnsupported,
+  UpstreamTimeout,
 } from '../errors.ts'
 import type { Found, LiveSession } from '../sessions/session.ts'
 import type { TokenOutcome } from '../tokens/tokens.ts'
@@ -37,6 +39,13 @@ export interface Knock {
   matched: (upstream: Upstream) => void
   /** From here on the end of the session ends the call. Throws to refuse. */
   found: (session: LiveSession) => void
+}
+
+/** The refusal of a call whose time is up: it names who was waited for. */
+export const lateFor = {
+  database: () => new DatabaseUnavailable(),
+  provider: () => new ProviderUnavailable(),
+  upstream: () => new UpstreamTimeout(),
 }
 
 export interface AdmissionParts {

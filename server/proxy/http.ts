@@ -10,30 +10,27 @@ import http, {
   type ClientRequest,
   type IncomingHttpHeaders,
   type IncomingMessage,
-  type InformationEvent,
   type ServerResponse,
 } from 'node:http'
 import https from 'node:https'
 import { createProxyMiddleware, type Plugin, type RequestHandler } from 'http-proxy-middleware'
 import {
   answerTo,
-  DatabaseUnavailable,
   NotFound,
   Overloaded,
-  ProviderUnavailable,
   Refusal,
   SessionExpired,
   toRefusal,
-  UpstreamTimeout,
   UpstreamUnreachable,
 } from '../errors.ts'
 import type { LiveSession } from '../sessions/session.ts'
 import type { Upstream } from '../upstream-table.ts'
-import type { Admission, Admitted, Knock } from './admission.ts'
+import { lateFor, type Admission, type Admitted, type Knock } from './admission.ts'
+import { passBody, passInformation } from './answer.ts'
 import type { HeaderRules } from './headers.ts'
 import { createOpenList, type Listed, type OpenList } from './open-list.ts'
 import type { Watched } from './session-watch.ts'
-import type { UpstreamTable } from './upstreams.ts'
+import { originOf, type UpstreamTable } from './upstreams.ts'
 
 export interface HttpRelayParts {
   upstreams: readonly Upstream[]
@@ -349,25 +346,6 @@ function exchangeOf(request: CarryingRequest): Exchange | undefined {
   return request[exchangeKey]
 }
 
-/** Who was waited for when the time was up. */
-const lateFor = {
-  database: () => new DatabaseUnavailable(),
-  provider: () => new ProviderUnavailable(),
-  upstream: () => new UpstreamTimeout(),
-}
-
-/** Plain fields: a `URL`'s are computed at each look, and the relay looks at each request. */
-export function originOf({ protocol, host, hostname, port }: URL) {
-  const isTls = protocol === 'https:'
-  return {
-    protocol,
-    host,
-    hostname: hostname.replace(/^\[|\]$/g, ''),
-    port: port === '' ? (isTls ? 443 : 80) : Number(port),
-    pathname: '',
-  }
-}
-
 function isReset(error: Error): boolean {
   return 'code' in error && (error.code === 'ECONNRESET' || error.code === 'EPIPE')
 }
@@ -390,58 +368,10 @@ function saysInvalidToken({ headers }: IncomingMessage): boolean {
   return headers['www-authenticate']?.includes('invalid_token') ?? false
 }
 
-function passInformation({ request, response }: Exchange, information: InformationEvent): void {
-  // RFC 9110 §15.2: not to an HTTP/1.0 client. 100 is each hop's own.
-  if (information.statusCode !== 103 || request.httpVersionMinor === 0 || response.headersSent)
-    return
-  const { link } = information.headers
-  try {
-    if (link !== undefined) response.writeEarlyHints({ link })
-  } catch (error) {
-    // A hint that Node does not take for one is left out; the answer itself will say it.
-    if (!(error instanceof TypeError)) throw error
-  }
-}
-
 /** Stands in for `pipe` where there is nothing to pipe. */
 function endInsteadOfPiping<Destination extends NodeJS.WritableStream>(
   destination: Destination,
 ): Destination {
   destination.end()
   return destination
-}
-
-/** Copies it with back-pressure; trailers follow, and the head does not wait for a first byte. */
-function passBody(answer: IncomingMessage, response: ServerResponse): void {
-  const length = Number(answer.headers['content-length'] ?? Number.NaN)
-  let hasBegun = false
-  const resume = () => void answer.resume()
-  answer.on('data', (chunk: Buffer) => {
-    hasBegun = true
-    if (chunk.length === length && length <= oneWriteBytes) {
-      response.end(chunk.toString('latin1'), 'latin1')
-    } else if (!response.write(chunk)) {
-      answer.pause()
-      response.once('drain', resume)
-    }
-  })
-  answer.on('end', () => {
-    hasBegun = true
-    if (response.writableEnded) return
-    if (answer.rawTrailers.length > 0) response.addTrailers(pairsOf(answer.rawTrailers))
-    response.end()
-  })
-  // The browser hears that an event stream is open before its first event.
-  setImmediate(() => {
-    if (!hasBegun && !response.destroyed) response.flushHeaders()
-  })
-}
-
-/** A small body that came whole goes out as text after the head, byte for byte: one buffer for the socket instead of two, measured 4 % of all our time. */
-const oneWriteBytes = 16_384
-
-function pairsOf(raw: readonly string[]): [string, string][] {
-  const pairs: [string, string][] = []
-  for (let at = 0; at < raw.length; at += 2) pairs.push([raw[at] ?? '', raw[at + 1] ?? ''])
-  return pairs
 }

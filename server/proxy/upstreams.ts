@@ -140,3 +140,15 @@ function readingsOf(path: string): string[] {
     return `/${segments.join('/')}`
   })
 }
+
+/** Plain fields: a `URL`'s are computed at each look, and the relay looks at each request. */
+export function originOf({ protocol, host, hostname, port }: URL) {
+  const isTls = protocol === 'https:'
+  return {
+    protocol,
+    host,
+    hostname: hostname.replace(/^\[|\]$/g, ''),
+    port: port === '' ? (isTls ? 443 : 80) : Number(port),
+    pathname: '',
+  }
+}

@@ -11,25 +11,22 @@ import { createProxyMiddleware, type Plugin, type RequestHandler } from 'http-pr
 import { closeCodes } from '../../shared/contract.ts'
 import {
   answerTo,
-  DatabaseUnavailable,
   Overloaded,
-  ProviderUnavailable,
   Refusal,
   SessionExpired,
   ShuttingDown,
   TooManySockets,
   toRefusal,
-  UpstreamTimeout,
   UpstreamUnreachable,
 } from '../errors.ts'
 import type { LiveSession, SessionIdHash } from '../sessions/session.ts'
 import type { Upstream } from '../upstream-table.ts'
-import type { Admission, Knock } from './admission.ts'
+import { lateFor, type Admission, type Knock } from './admission.ts'
 import { closeFrame, createFrameTracker, pingFrame, type FrameTracker } from './frames.ts'
 import type { HeaderRules } from './headers.ts'
-import { originOf } from './http.ts'
 import { createOpenList, type Listed, type OpenList } from './open-list.ts'
 import type { Watched } from './session-watch.ts'
+import { originOf } from './upstreams.ts'
 
 export interface WebSocketFacts {
   requestId: string
@@ -387,9 +384,3 @@ function forgetHandshake(link: Link): void {
 
 /** When the browser's end is the first to be seen: it may only answer the upstream's close frame. */
 const whoClosed = ({ frames }: Link) => (frames.isClosing() ? 'upstream' : 'browser')
-
-const lateFor = {
-  database: () => new DatabaseUnavailable(),
-  provider: () => new ProviderUnavailable(),
-  upstream: () => new UpstreamTimeout(),
-}
