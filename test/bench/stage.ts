@@ -2,10 +2,11 @@
 // their own, and gates as real processes with databases cloned from a migrated template.
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import pg from 'pg'
 import packageFile from '../../package.json' with { type: 'json' }
+import { findFreePort } from '../support/free-port.ts'
+import { until } from '../support/until.ts'
 import type { Order, Outcome } from './load/orders.ts'
 import { sessionSecret } from './people.ts'
 import { startPeer, startProcess, type BenchProcess } from './processes.ts'
@@ -81,13 +82,17 @@ export async function openStage(postgresUrl: string, directory: string): Promise
         },
         { output: join(directory, `gate-${port}.log`), flags: gateFlags },
       )
-      for (;;) {
-        if (gate.child.exitCode !== null) throw new Error('the gate did not start')
-        const answer = await fetch(`${appUrl}/readyz`).catch(() => undefined) // not listening yet
-        await answer?.arrayBuffer()
-        if (answer?.ok) return { ...gate, port, appUrl }
-        await new Promise((resolve) => setTimeout(resolve, 20))
-      }
+      await until(
+        'the gate is ready',
+        async () => {
+          if (gate.child.exitCode !== null) throw new Error('the gate did not start')
+          const answer = await fetch(`${appUrl}/readyz`).catch(() => undefined) // not listening yet
+          await answer?.arrayBuffer()
+          return answer?.ok
+        },
+        60_000,
+      )
+      return { ...gate, port, appUrl }
     },
 
     load: async (order) => {
@@ -100,13 +105,4 @@ export async function openStage(postgresUrl: string, directory: string): Promise
 
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   }
-}
-
-async function findFreePort(): Promise<number> {
-  const server = createServer().listen(0)
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  await once(server, 'close')
-  return typeof address === 'object' && address ? address.port : 0
 }

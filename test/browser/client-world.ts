@@ -2,7 +2,6 @@
 // brought back at the same address.
 import { once } from 'node:events'
 import { chmod, mkdtemp, rm } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pino } from 'pino'
@@ -13,6 +12,7 @@ import { startExampleApi } from '../../server/development/example-api.ts'
 import { startPostgres } from '../../server/development/postgres.ts'
 import { createGate } from '../../server/gate.ts'
 import { launchChromium } from '../support/chromium.ts'
+import { findFreePort } from '../support/free-port.ts'
 import { audience, startTestProvider, type TestProvider } from '../support/provider.ts'
 import { until } from '../support/until.ts'
 
@@ -126,13 +126,4 @@ export function watchForComplaints(page: Page, appUrl: string): string[] {
   })
   page.on('pageerror', (error) => complaints.push(error.message))
   return complaints
-}
-
-async function findFreePort(): Promise<number> {
-  const server = createServer().listen(0)
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  await once(server, 'close')
-  return typeof address === 'object' && address ? address.port : 0
 }

@@ -2,12 +2,12 @@
 // judges a phone on a slow network. Fetches Lighthouse by npx; exits 1 when a score is below 95.
 import { spawn } from 'node:child_process'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { once } from 'node:events'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { chromium } from 'playwright-core'
 import { ensureChromium } from '../support/chromium.ts'
+import { findFreePort } from '../support/free-port.ts'
 import { logIn, startClientWorld } from './client-world.ts'
 
 const version = '13.5.0'
@@ -64,13 +64,4 @@ async function measure(path: string): Promise<void> {
   process.exitCode = 1
   for (const { title, score, displayValue } of Object.values(report.audits))
     if (score !== null && score < 0.9) console.log(`  ${score} ${title} ${displayValue ?? ''}`)
-}
-
-async function findFreePort(): Promise<number> {
-  const server = createServer().listen(0)
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  await once(server, 'close')
-  return typeof address === 'object' && address ? address.port : 0
 }

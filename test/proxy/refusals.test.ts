@@ -3,6 +3,8 @@ import assert from 'node:assert/strict'
 import http from 'node:http'
 import net from 'node:net'
 import { test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
+import { until } from '../support/until.ts'
 import {
   as,
   fetchRaw,
@@ -14,7 +16,6 @@ import {
   startProxy,
   startRawUpstream,
   startUpstream,
-  until,
 } from './world.ts'
 
 const codeOf = (body: string) => (JSON.parse(body) as { code: string }).code
@@ -116,7 +117,7 @@ test('the time for a token is part of the time, and its refusal says who was slo
   await using world = await startProxy({
     upstreams: [row(upstream.url, { timeoutMs: 1000 })],
     fresh: async () => {
-      await new Promise((resolve) => setTimeout(resolve, delayMs))
+      await delay(delayMs) // the fault: a provider that is slow
       return { kind: 'fresh', accessToken: 'x', expiresAt: new Date() }
     },
   })

@@ -5,7 +5,8 @@ import http, { type IncomingMessage } from 'node:http'
 import { test } from 'node:test'
 import { DatabaseUnavailable } from '../../server/errors.ts'
 import type { TokenOutcome } from '../../server/tokens/tokens.ts'
-import { as, fetchRaw, row, startProxy, startUpstream, until } from './world.ts'
+import { until } from '../support/until.ts'
+import { as, fetchRaw, row, startProxy, startUpstream } from './world.ts'
 
 const codeOf = (body: string) => (JSON.parse(body) as { code: string }).code
 const fresh = (accessToken: string): TokenOutcome => ({

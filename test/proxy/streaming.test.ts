@@ -5,19 +5,12 @@ import { once } from 'node:events'
 import http, { type IncomingMessage } from 'node:http'
 import net from 'node:net'
 import { test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { gzipSync } from 'node:zlib'
-import {
-  as,
-  fetchRaw,
-  row,
-  sendRaw,
-  startProxy,
-  startRawUpstream,
-  startUpstream,
-  until,
-} from './world.ts'
+import { until } from '../support/until.ts'
+import { as, fetchRaw, row, sendRaw, startProxy, startRawUpstream, startUpstream } from './world.ts'
 
 const cookie = `Cookie: ${as('alice').cookie}\r\n`
 const get = (path: string, more = '') =>
@@ -29,7 +22,7 @@ test('an event arrives within 50 ms of being written, and so does the head befor
     response.writeHead(200, { 'Content-Type': 'text/event-stream' }).flushHeaders()
     written.push(performance.now())
     for (let event = 0; event < 3; event += 1) {
-      await new Promise((resolve) => setTimeout(resolve, 60))
+      await delay(60) // events apart, so that one held back would be seen
       written.push(performance.now())
       response.write(`data: ${event}\n\n`)
     }

@@ -4,7 +4,8 @@ import { once } from 'node:events'
 import net from 'node:net'
 import { test } from 'node:test'
 import { WebSocket, WebSocketServer } from 'ws'
-import { as, origin, row, startProxy, startRawUpstream, startUpstream, until } from './world.ts'
+import { until } from '../support/until.ts'
+import { as, origin, row, startProxy, startRawUpstream, startUpstream } from './world.ts'
 
 async function startFlood(size: number, options: { fragments?: number } = {}) {
   const upstream = await startUpstream((_request, response) => void response.writeHead(404).end())

@@ -243,15 +243,6 @@ async function watchConnections(server: net.Server) {
   }
 }
 
-/** Waits until something holds, and says what did not when it takes too long. */
-export async function until(what: string, holds: () => boolean, withinMs = 5000): Promise<void> {
-  const deadline = performance.now() + withinMs
-  while (!holds()) {
-    if (performance.now() > deadline) throw new Error(`not in time: ${what}`)
-    await new Promise((resolve) => setTimeout(resolve, 2))
-  }
-}
-
 export interface RawAnswer {
   status: number
   head: string

@@ -2,7 +2,6 @@
 // upstream of its own unless a test brings them.
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { createServer } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { pino } from 'pino'
 import type { Clock } from '../../server/clock.ts'
@@ -11,6 +10,7 @@ import { createGate } from '../../server/gate.ts'
 import { describeError } from '../../server/operations/log.ts'
 import { createBrowser, type Browser } from './browser.ts'
 import { createDatabase, type TestDatabase } from './database.ts'
+import { findFreePort } from './free-port.ts'
 import { startTestProvider, type TestProvider } from './provider.ts'
 import { startUpstream, type TestUpstream } from './upstream.ts'
 import { until } from './until.ts'
@@ -50,7 +50,7 @@ export const sessionSecret = 'a-session-secret-of-the-tests-0123456789abcdef'
 /** Starts the gate in this process. Disposing it closes all that it opened, and fails when the gate logged an error that nobody expected. */
 export async function startGate(options: WorldOptions = {}): Promise<World> {
   await using opened = new AsyncDisposableStack()
-  const port = await reservePort()
+  const port = await findFreePort()
   const appUrl = `http://localhost:${port}`
   const parts = await startParts(opened, options, appUrl)
   const lines: LogLine[] = []
@@ -111,13 +111,13 @@ export async function startGateProcesses(
   options: WorldOptions = {},
 ): Promise<World & { processes: GateProcess[]; startAnother: () => Promise<GateProcess> }> {
   await using opened = new AsyncDisposableStack()
-  const firstPort = await reservePort()
+  const firstPort = await findFreePort()
   const appUrl = `http://localhost:${firstPort}`
   const parts = await startParts(opened, options, appUrl)
   const processes: GateProcess[] = []
   let owner: AsyncDisposableStack = opened
   const startAnother = async () => {
-    const port = processes.length === 0 ? firstPort : await reservePort()
+    const port = processes.length === 0 ? firstPort : await findFreePort()
     const started = owner.use(await startProcess(environmentOf(parts, options, port, appUrl)))
     processes.push(started)
     return started
@@ -221,16 +221,6 @@ function environmentOf(
   }
   if (environment['UPSTREAMS']) delete environment['API_URL']
   return environment
-}
-
-/** A port that was free a moment ago. */
-async function reservePort(): Promise<number> {
-  const server = createServer().listen(0)
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  await once(server, 'close')
-  return typeof address === 'object' && address ? address.port : 0
 }
 
 /** Ready, and in touch with the other processes. */

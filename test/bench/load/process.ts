@@ -1,5 +1,6 @@
 // The process that makes the load: takes one order at a time from the bench, and answers with what it
 // measured. A process of its own, so that it and the proxy do not wait for each other's event loop.
+import { setTimeout as delay } from 'node:timers/promises'
 import { openHttpConnection, prepareGet, type HttpConnection } from './http-connection.ts'
 import type { Order, Outcome, Requests } from './orders.ts'
 import { pace } from './pace.ts'
@@ -148,7 +149,7 @@ async function echo(order: Extract<Order, { kind: 'echo' }>): Promise<Outcome> {
     })
     send(order.window)
   }
-  await new Promise((resolve) => setTimeout(resolve, order.durationMs))
+  await delay(order.durationMs) // what is counted is what comes back in that time
   const seconds = (performance.now() - startedAt) / 1000
   const failed = sockets.filter(({ socket }) => socket.destroyed).length
   for (const { socket } of sockets) socket.destroy()

@@ -7,7 +7,7 @@ import { round, type Figure, type Scenario } from '../scenario.ts'
 
 const wanted = 5000
 const perSession = 50
-const settleMs = 3000
+const settleMs = 3000 // nobody says when a collector is done: memory is read after a while of quiet
 
 export const idleSockets: Scenario = {
   name: 'idle-sockets',
