@@ -98,12 +98,11 @@ test('a reader that stops reading stops the upstream, too', async () => {
   let sent = 0
   await using upstream = await startUpstream(async (_request, response) => {
     const block = Buffer.alloc(1024 * 1024)
+    const closed = once(response, 'close')
     response.writeHead(200)
     while (!response.destroyed && sent < 500) {
       sent += 1
-      if (!response.write(block)) {
-        await Promise.race([once(response, 'drain'), once(response, 'close')])
-      }
+      if (!response.write(block)) await Promise.race([once(response, 'drain'), closed])
     }
   })
   await using world = await startProxy({ upstreams: [row(upstream.url)] })
