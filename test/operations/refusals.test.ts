@@ -5,7 +5,6 @@ import { connect } from 'node:net'
 import { test } from 'node:test'
 import { createAdmission } from '../../server/proxy/admission.ts'
 import { createUpstreamTable } from '../../server/proxy/upstreams.ts'
-import { HandshakeRefused } from '../support/browser.ts'
 import { startGate, startGateProcesses } from '../support/gate.ts'
 import { startScriptedProvider } from '../support/scripted-provider.ts'
 import { until } from '../support/until.ts'
@@ -55,23 +54,45 @@ test('a handshake at a process that is leaving is told so (contract 6)', async (
   await browser.login()
   const { promise: released, resolve: release } = Promise.withResolvers<void>()
   world.upstream.answer((_request, response) => void released.then(() => response.end()))
-  // Keeps the process busy; that it is finished is the test of SIGTERM's to show.
-  const slow = browser.fetch('/api/slow').catch((error: unknown) => error)
+  const slow = browser.fetch('/api/slow') // keeps the process busy
   await until('it is under way', () => world.upstream.seen.length === 1)
-  const waiting = connect(world.port, '127.0.0.1') // is in before the door closes
-  await once(waiting, 'connect')
-  waiting.write('GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n')
-  await once(waiting, 'data')
+  const other = connect(world.port, '127.0.0.1')
+  await once(other, 'connect')
+  other.write('GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n')
+  await once(other, 'data')
+  other.write('GET /api/ws HTTP/1.1\r\n') // half a head: it is in before the door closes
   const exit = world.processes[0]?.kill('SIGTERM')
-  const socket = await browser.webSocket('/api/ws').catch((error: unknown) => error)
-  // Either the door is closed, or whoever answers says why.
-  if (socket instanceof HandshakeRefused) assert.equal(codeOf(socket.body), 'shutting_down')
-  else assert.ok(socket instanceof Error)
+  await until('the door is closed', () => isRefused(world.port))
+  const lines = [
+    `Host: ${new URL(world.appUrl).host}`,
+    `Origin: ${world.appUrl}`,
+    `Cookie: ${browser.cookieHeader()}`,
+    'Connection: Upgrade',
+    'Upgrade: websocket',
+    'Sec-WebSocket-Version: 13',
+    'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==',
+  ]
+  other.write(`${lines.join('\r\n')}\r\n\r\n`)
+  let text = ''
+  for await (const chunk of other) text += String(chunk)
+  assert.match(text, /^HTTP\/1\.1 503 /)
+  assert.equal(codeOf(text), 'shutting_down')
   release()
-  await slow
+  assert.equal((await slow).status, 200)
   assert.equal(await exit, 0)
-  waiting.destroy()
 })
+
+async function isRefused(port: number): Promise<boolean> {
+  const socket = connect(port, '127.0.0.1')
+  try {
+    await once(socket, 'connect')
+    return false
+  } catch (error) {
+    return error instanceof Error && 'code' in error && error.code === 'ECONNREFUSED'
+  } finally {
+    socket.destroy()
+  }
+}
 
 test('an upgrade that is no WebSocket is refused where Node does not do it for us (RFC 9110 §7.8)', async () => {
   const upstream = {
