@@ -1,7 +1,13 @@
 // The environment, parsed once at the edge: values in the shape in which they are used, or every
 // fault at once. Secrets are an object of their own, so that the rest may be logged whole.
-import { createPrivateKey, randomBytes, type KeyObject } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import proxyAddr from 'proxy-addr'
+import { readClientCredentials, type ClientCredentials } from './client-credentials.ts'
+import {
+  readDatabaseSettings,
+  readDatabaseUrl,
+  type DatabaseSettings,
+} from './database-settings.ts'
 import {
   createEnvironmentReader,
   InvalidValue,
@@ -13,7 +19,6 @@ import {
   parseOrigin,
   parseText,
   type Environment,
-  type EnvironmentReader,
 } from './environment.ts'
 import { readUpstreams, type Upstream } from './upstream-table.ts'
 
@@ -30,11 +35,7 @@ export interface Configuration {
   /** Other origins from which the client may be served. */
   frontendOrigins: readonly string[]
   trustedProxies: number | readonly string[]
-  database: {
-    tls: 'off' | 'no-verify' | 'verify'
-    certificateAuthority: string | undefined
-    poolSize: number
-  }
+  database: DatabaseSettings
   provider: {
     issuer: URL
     clientId: string
@@ -51,11 +52,6 @@ export interface Configuration {
   logLevel: 'debug' | 'info' | 'warn' | 'error' | 'silent'
   processes: number
 }
-
-export type ClientCredentials =
-  | { kind: 'secret'; secret: string }
-  | { kind: 'private_key'; key: KeyObject; keyId: string | undefined }
-  | { kind: 'none' }
 
 export interface Secrets {
   databaseUrl: string
@@ -117,7 +113,7 @@ export function readConfiguration(environment: Environment): {
       [],
     ),
     trustedProxies: read('TRUST_PROXY', '1', parseTrustedProxies, https ? 1 : 0),
-    database: readDatabaseTls(reader, environment),
+    database: readDatabaseSettings(reader, environment),
     provider: {
       issuer: read('OIDC_ISSUER', 'https://login.example', parseIssuer),
       clientId: read('OIDC_CLIENT_ID', 'gatehouse', parseText),
@@ -154,11 +150,7 @@ export function readConfiguration(environment: Environment): {
   }
 
   const secrets: Secrets = {
-    databaseUrl: read(
-      'DATABASE_URL',
-      'postgres://user:password@host:5432/gatehouse',
-      parseDatabaseUrl,
-    ),
+    databaseUrl: readDatabaseUrl(reader),
     session: read(
       'SESSION_SECRET',
       '$(openssl rand -base64 48)',
@@ -174,22 +166,6 @@ export function readConfiguration(environment: Environment): {
     configuration: Object.freeze(configuration),
     secrets: Object.freeze(secrets),
   })
-}
-
-/** Where migrations run: only `DATABASE_URL` and its TLS settings, for the release phase, which may know nothing else. */
-export function readDatabaseConfiguration(environment: Environment): {
-  database: Configuration['database']
-  databaseUrl: string
-} {
-  const reader = createEnvironmentReader(environment)
-  const database = readDatabaseTls(reader, environment)
-  const databaseUrl = reader.read(
-    'DATABASE_URL',
-    'postgres://user:password@host:5432/gatehouse',
-    parseDatabaseUrl,
-  )
-  reader.throwFaults()
-  return { database, databaseUrl }
 }
 
 function parseTrustedProxies(text: string): number | string[] {
@@ -236,85 +212,4 @@ function parseSessionSecrets(text: string): string[] {
 function parseMetricsToken(text: string): string {
   if (text.length < 16) throw new InvalidValue('must have at least 16 characters')
   return text
-}
-
-function parseDatabaseUrl(text: string): string {
-  const url = URL.parse(text)
-  if (!url || !/^postgres(ql)?:$/.test(url.protocol))
-    throw new InvalidValue('must be a postgres:// URL')
-  return text
-}
-
-function readDatabaseTls(
-  { read, readOptional, fault }: EnvironmentReader,
-  environment: Environment,
-): Configuration['database'] {
-  const certificateAuthority = readOptional('DATABASE_CA', '"$(cat ca.pem)"', (text) => {
-    if (!text.includes('-----BEGIN CERTIFICATE-----'))
-      throw new InvalidValue('must be a certificate in PEM')
-    return text.replaceAll('\\n', '\n')
-  })
-  const sslMode = URL.parse(environment['DATABASE_URL'] ?? '')?.searchParams.get('sslmode')
-  if (sslMode === 'prefer' || sslMode === 'allow') {
-    fault(
-      'DATABASE_SSL',
-      `must be set, because sslmode=${sslMode} would fall back to plain text`,
-      'no-verify',
-    )
-  }
-  const fromUrl =
-    sslMode === 'disable'
-      ? 'off'
-      : sslMode === 'require' || sslMode === 'no-verify'
-        ? 'no-verify'
-        : sslMode
-          ? 'verify'
-          : environment['DYNO']
-            ? 'no-verify' // Heroku's databases show a self-signed certificate
-            : 'off'
-  const tls = read(
-    'DATABASE_SSL',
-    'verify',
-    parseChoice('verify', 'no-verify', 'off'),
-    certificateAuthority ? 'verify' : fromUrl,
-  )
-  const poolSize = read('DATABASE_POOL_SIZE', '5', parseInteger('connections', 2, 500), 5)
-  return { tls, certificateAuthority, poolSize }
-}
-
-function readClientCredentials(
-  { readOptional, isSet, fault }: EnvironmentReader,
-  production: boolean,
-): ClientCredentials {
-  const secret = readOptional('OIDC_CLIENT_SECRET', '…', parseText)
-  const key = readOptional('OIDC_PRIVATE_KEY', '"$(cat key.pem)"', parsePrivateKey)
-  const none = readOptional('OIDC_CLIENT_AUTH', 'none', parseChoice('none'))
-  if (secret && key) fault('OIDC_PRIVATE_KEY', 'must not be set beside OIDC_CLIENT_SECRET', '')
-  if (none && (secret || key))
-    fault('OIDC_CLIENT_AUTH', 'must not be none beside a secret or a key', '')
-  if (key) return { kind: 'private_key', ...key }
-  if (secret) return { kind: 'secret', secret }
-  // RFC 10017 §6.1.3.1: the gate is a confidential client, unless the operator says that it can't be
-  if (production && !none && !isSet('OIDC_PRIVATE_KEY')) {
-    fault(
-      'OIDC_CLIENT_SECRET',
-      'is missing (or OIDC_PRIVATE_KEY, or OIDC_CLIENT_AUTH=none for a public client)',
-      '…',
-    )
-  }
-  return { kind: 'none' }
-}
-
-function parsePrivateKey(text: string): { key: KeyObject; keyId: string | undefined } {
-  try {
-    if (!text.startsWith('{'))
-      return { key: createPrivateKey(text.replaceAll('\\n', '\n')), keyId: undefined }
-    const jwk: unknown = JSON.parse(text)
-    if (typeof jwk !== 'object' || jwk === null) throw new TypeError('not a key')
-    const keyId = 'kid' in jwk && typeof jwk.kid === 'string' ? jwk.kid : undefined
-    return { key: createPrivateKey({ key: { ...jwk }, format: 'jwk' }), keyId }
-  } catch {
-    // Whatever is wrong with it, nothing of a private key may reach a message.
-    throw new InvalidValue('must be a private key in PEM or as a JWK')
-  }
 }

@@ -1,5 +1,5 @@
 // `npm run migrate`: the release phase. Needs the database's variables alone.
-import { readDatabaseConfiguration } from '../configuration.ts'
+import { readDatabaseConfiguration } from '../database-settings.ts'
 import { ConfigurationFaults } from '../environment.ts'
 import { runMigrations } from './migrations.ts'
 

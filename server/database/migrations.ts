@@ -3,7 +3,7 @@
 import { readdir } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { runner } from 'node-pg-migrate'
-import type { Configuration } from '../configuration.ts'
+import type { DatabaseSettings } from '../database-settings.ts'
 import { clientOptions, type Queryable } from './pool.ts'
 
 const directory = fileURLToPath(new URL('../../migrations', import.meta.url))
@@ -12,7 +12,7 @@ const table = 'migration'
 /** Brings the schema up to date; gives the names of what it ran. */
 export async function runMigrations(
   databaseUrl: string,
-  database: Pick<Configuration['database'], 'tls' | 'certificateAuthority'>,
+  database: Pick<DatabaseSettings, 'tls' | 'certificateAuthority'>,
 ): Promise<string[]> {
   const {
     statement_timeout: _statement,

@@ -1,7 +1,7 @@
 // The pool of connections to PostgreSQL: every wait has a limit, no lost connection ends the process,
 // and what the driver throws leaves this file as `DatabaseUnavailable` or as the bug that it is.
 import pg from 'pg'
-import type { Configuration } from '../configuration.ts'
+import type { DatabaseSettings } from '../database-settings.ts'
 import { DatabaseUnavailable } from '../errors.ts'
 
 export interface Queryable {
@@ -29,7 +29,7 @@ export interface DatabaseLog {
 const unavailableClasses = new Set(['08', '53', '57', '58', '28', '3D', '25'])
 
 /** What the driver threw, as `DatabaseUnavailable` unless the statement itself was at fault. */
-export function toDatabaseError(error: unknown): unknown {
+function toDatabaseError(error: unknown): unknown {
   if (error instanceof pg.DatabaseError && !unavailableClasses.has(error.code?.slice(0, 2) ?? '')) {
     return error
   }
@@ -39,7 +39,7 @@ export function toDatabaseError(error: unknown): unknown {
 /** The driver's options for a URL and our TLS words. The URL's own TLS words are left out: the driver would let them win, and reads them differently from libpq. */
 export function clientOptions(
   databaseUrl: string,
-  { tls, certificateAuthority }: Pick<Configuration['database'], 'tls' | 'certificateAuthority'>,
+  { tls, certificateAuthority }: Pick<DatabaseSettings, 'tls' | 'certificateAuthority'>,
 ): pg.ClientConfig {
   const url = new URL(databaseUrl)
   const ours = [...url.searchParams].filter(([name]) => !/^(ssl|uselibpqcompat)/.test(name))
@@ -59,7 +59,7 @@ export function clientOptions(
 /** Opens nothing yet: the first query does, so that a start survives a database that is down. */
 export function openDatabase(
   databaseUrl: string,
-  configuration: Configuration['database'],
+  configuration: DatabaseSettings,
   log: DatabaseLog,
 ): Database {
   const options = clientOptions(databaseUrl, configuration)

@@ -3,7 +3,7 @@
 import type { KeyObject } from 'node:crypto'
 import { createRemoteJWKSet } from 'jose'
 import * as openid from 'openid-client'
-import type { ClientCredentials } from '../configuration.ts'
+import type { ClientCredentials } from '../client-credentials.ts'
 import { isLoopback } from '../environment.ts'
 import { ProviderUnavailable } from '../errors.ts'
 import { describeFault } from './faults.ts'

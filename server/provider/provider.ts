@@ -5,7 +5,8 @@ import { decodeJwt, errors as joseErrors, jwtVerify, type JWTPayload } from 'jos
 import * as openid from 'openid-client'
 import { paths } from '../../shared/contract.ts'
 import type { Clock } from '../clock.ts'
-import type { ClientCredentials, Configuration } from '../configuration.ts'
+import type { ClientCredentials } from '../client-credentials.ts'
+import type { Configuration } from '../configuration.ts'
 import { ProviderUnavailable } from '../errors.ts'
 import {
   clockSkewSeconds,
