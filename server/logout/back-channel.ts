@@ -61,7 +61,7 @@ export function createBackChannelLogout({
 }
 
 /** §2.6, after signature, `iss`, `aud`, `exp`, `iat` and `typ`: the checks that make it a logout token. */
-export function parseLogoutToken(claims: JWTPayload, issuer: string, now: Date): LogoutRequest {
+function parseLogoutToken(claims: JWTPayload, issuer: string, now: Date): LogoutRequest {
   const { jti, sub, sid, iat, exp, events } = claims
   if (typeof jti !== 'string' || jti === '') throw new InvalidLogoutToken('no jti')
   if (iat === undefined || exp === undefined) throw new InvalidLogoutToken('no iat or exp')

@@ -77,7 +77,7 @@ export function describeError(error: unknown): unknown {
 }
 
 /** The path as it may be logged: without its query, and not endless. */
-export function loggablePath(url: string | undefined): string {
+function loggablePath(url: string | undefined): string {
   const path = url ?? ''
   const query = path.indexOf('?')
   return (query === -1 ? path : path.slice(0, query)).slice(0, 500)

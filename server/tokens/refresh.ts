@@ -166,7 +166,6 @@ export function createRefresh({
       const leaseEndsAt = performance.now() + leaseMs // no later than the database has it
       const leased = await rows.takeLease(session, version, leaseMs)
       if (leased.kind === 'stored') return spend(session, leased.tokens, leaseEndsAt)
-      if (leased.kind === 'unreadable') return end(session)
       const changed = untilChanged(session.sid)
       const newer = await readNewer(session, version)
       if (newer) return newer
