@@ -86,6 +86,25 @@ test('invalid_grant ends the session, and its cookie (RFC 9700 §4.14) [T9,T34]'
   assert.equal((await browser.fetch('/auth/me')).status, 401)
 })
 
+test('a provider that fails is left alone for a while, however many requests come (contract 5)', async () => {
+  const clock = createClock()
+  await using provider = await startScriptedProvider({ token: { expires_in: 600 } })
+  await using world = await startGate({ provider, clock, environment: { REFRESH_BEFORE: '300' } })
+  const browser = world.browser()
+  await browser.login()
+  let asked = 0
+  const failing = answer(500, '{"error":"server_error"}')
+  provider.script.refresh = (...call) => {
+    asked += 1
+    return failing(...call)
+  }
+  clock.advance(400)
+  for (let count = 0; count < 30; count += 1)
+    assert.equal((await browser.fetch('/api/x')).status, 200)
+  // One at once, one a second later, should the thirty take so long; without the pause it would be 30.
+  assert.ok(asked >= 1 && asked <= 3, `it was asked ${asked} times`)
+})
+
 test('a refreshed ID token of another person ends the session (OpenID Connect Core §12.2)', async () => {
   const clock = createClock()
   await using provider = await startScriptedProvider()

@@ -232,6 +232,25 @@ test('a process that was stopped for longer than its lease neither ends the sess
   assert.equal((await browser.fetch('/api/x')).status, 200)
 })
 
+test('who loses its lease and then hears invalid_grant takes the winner’s token, and ends nothing', async () => {
+  await using provider = await startScriptedProvider()
+  await using world = await startGateProcesses(2, { provider })
+  const [first, second] = world.processes
+  const browser = world.browser()
+  await browser.login()
+  await expire(world.database)
+  const refused = thinking({ error: 'invalid_grant' }, 400)
+  provider.script.refresh = refused.refresh
+  const late = browser.fetch('/api/x', { via: first?.url ?? '' })
+  await until('the first one has asked', () => refused.asked === 1)
+  await world.database.query(`UPDATE token SET lease_until = now() - interval '1 second'`)
+  provider.script.refresh = (_request, response) => json(response, 200, granted('next'))
+  assert.equal((await browser.fetch('/api/x', { via: second?.url ?? '' })).status, 200)
+  refused.release()
+  assert.equal((await late).status, 200)
+  assert.equal((await browser.fetch('/auth/me', { via: first?.url ?? '' })).status, 200)
+})
+
 test('a grant that ended in one process closes the sockets in the other (4401) [T9]', async () => {
   await using provider = await startScriptedProvider()
   await using world = await startGateProcesses(2, { provider })
