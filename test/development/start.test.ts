@@ -10,6 +10,7 @@ import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import type { WhoAmI } from '../../shared/example-api.ts'
 import { createBrowser } from '../support/browser.ts'
+import { findFreePort } from '../support/free-port.ts'
 import { until } from '../support/until.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
@@ -37,15 +38,6 @@ function processesOf(folder: string): string[] {
         return [] // ended while we looked
       }
     })
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0)
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  await once(server, 'close')
-  return typeof address === 'object' && address ? address.port : 0
 }
 
 function run(checkout: string, port: number | undefined, command: [string, ...string[]]) {
@@ -85,7 +77,7 @@ const start: [string, ...string[]] = [process.execPath, 'server/development/star
 
 test('npm run dev starts everything, an edit and a new start log nobody out, and SIGINT leaves nothing behind', async () => {
   await using checkout = await makeCheckout()
-  const port = await freePort()
+  const port = await findFreePort()
   const first = run(checkout.path, port, start)
   const appUrl = await first.ready()
   assert.equal(appUrl, `http://localhost:${port}`)
@@ -149,7 +141,7 @@ test('what cannot start says so in a sentence, and ends with the code of its kin
 
 test('a SIGTERM that reaches npm alone ends everything, at any moment', async () => {
   await using checkout = await makeCheckout()
-  const npm = run(checkout.path, await freePort(), ['npm', 'run', 'dev'])
+  const npm = run(checkout.path, await findFreePort(), ['npm', 'run', 'dev'])
   await until(
     'the database is being started',
     () => processesOf(checkout.path).some((command) => command.includes('postgres')),

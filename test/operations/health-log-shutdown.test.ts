@@ -41,14 +41,18 @@ test('readiness says what is missing; liveness does not depend on it (contract 7
 
 test('a provider that is down at the start is found when it comes, without a restart', async () => {
   await using world = await startGateProcesses(1)
-  const comeBack = await world.provider.stop()
-  const again = world.startAnother().catch(() => undefined) // it will not be ready before the provider is
-  await until('the provider was looked for', () => world.processes.length > 0)
-  await comeBack()
-  const late = await again
-  assert.ok(late)
-  const page = await world.browser().login()
-  assert.equal(page.url, `${world.appUrl}/`)
+  const metadata = '/.well-known/openid-configuration'
+  let asked = 0
+  world.provider.failAt(metadata, (request) => {
+    asked += 1
+    request.socket.destroy()
+  })
+  const starting = world.startAnother() // ready when the provider is
+  await until('the provider was looked for', () => asked > 0)
+  world.provider.failAt(metadata, undefined)
+  const late = await starting
+  const login = await world.browser().fetch('/auth/login', { via: late.url })
+  assert.equal(login.status, 302)
 })
 
 test('a login at a provider that is down says so, to a person and to a program (contract 3)', async () => {
@@ -170,6 +174,7 @@ test('SIGTERM, twice, finishes what is under way, closes sockets with 1001, and 
   const answer = await slow
   assert.equal(answer.text, 'finished')
   assert.equal(await exit, 0)
+  await until('its last line is out', () => gate?.log.some(({ event }) => event === 'stopped'))
   parked.destroy()
   // The session is there for whoever comes next.
   assert.equal((await world.database.query('SELECT sid FROM session')).length, 1)

@@ -3,10 +3,10 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { cp, mkdtemp, rm, symlink } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { findFreePort } from './free-port.ts'
 import { until } from './until.ts'
 
 export interface Running extends AsyncDisposable {
@@ -34,7 +34,7 @@ export async function startDevelopment({
     await cp(join(root, name), join(directory, name), { recursive: true })
   }
   await symlink(join(root, 'node_modules'), join(directory, 'node_modules'))
-  const port = await freePort()
+  const port = await findFreePort()
   const child = spawn(process.execPath, ['server/development/start.ts'], {
     cwd: directory,
     env: {
@@ -76,13 +76,4 @@ export async function startDevelopment({
       await rm(directory, { recursive: true, force: true })
     },
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0)
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  await once(server, 'close')
-  return typeof address === 'object' && address ? address.port : 0
 }

@@ -7,7 +7,7 @@ import { round, type Figure, type Scenario } from '../scenario.ts'
 
 const wanted = 5000
 const perSession = 50
-const settleMs = 3000 // nobody says when a collector is done: memory is read after a while of quiet
+const settleMs = 3000
 
 export const idleSockets: Scenario = {
   name: 'idle-sockets',
@@ -28,12 +28,12 @@ export const idleSockets: Scenario = {
       // Once before, so that what the first sockets of a process cost is not counted.
       await stage.load({ ...order, connections: 500 })
       await stage.load({ kind: 'release' })
-      await delay(settleMs)
+      await delay(settleMs) // nobody says when a collector is done
       const before = costs.residentBytes()
       const startedAt = performance.now()
       await stage.load({ ...order, connections: count })
       const openedPerSecond = count / ((performance.now() - startedAt) / 1000)
-      await delay(settleMs)
+      await delay(settleMs) // nobody says when a collector is done
       const each = (costs.residentBytes() - before) / count / 1024
       const { failed } = await stage.load({ kind: 'release' })
       return { each, failed, openedPerSecond }
