@@ -22,7 +22,7 @@ const serverFiles = filesIn('server')
 const order = [
   ['shared'],
   ['environment', 'errors', 'clock', 'request-facts'],
-  ['upstream-table'],
+  ['upstream-table', 'database-settings', 'client-credentials'],
   ['configuration'],
   ['database'],
   ['sessions'],
