@@ -1,14 +1,14 @@
 // `npm run test:server`: one real PostgreSQL for the run, migrated once into a template that each test
 // clones, and the test files in processes of their own. `npm run test:server -- test/tokens/x.test.ts`
 // runs one.
-import { spawn, spawnSync } from 'node:child_process'
-import { once } from 'node:events'
+import { spawnSync } from 'node:child_process'
 import { mkdtemp, rm, chmod } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pg from 'pg'
 import { startPostgres } from '../server/development/postgres.ts'
 import { runMigrations } from '../server/database/migrations.ts'
+import { runFiles } from './support/run-files.ts'
 
 const folders = [
   'sessions',
@@ -39,22 +39,12 @@ async function run(): Promise<number> {
 
     const asked = process.argv.slice(2)
     const files = asked.length > 0 ? asked : folders.map((folder) => `test/${folder}/**/*.test.ts`)
-    const options = [
-      '--test',
-      '--test-concurrency=3',
-      '--test-timeout=120000', // milliseconds; a hang is a failure
-      '--test-force-exit', // leaks.ts has said by then what was left open
-      '--import=./test/support/leaks.ts',
-    ]
-    const child = spawn(process.execPath, [...options, ...files], {
-      stdio: 'inherit',
-      env: { ...process.env, GATEHOUSE_TEST_DATABASE: postgres.url },
+    const code = await runFiles(files, {
+      atOnce: 3,
+      environment: { GATEHOUSE_TEST_DATABASE: postgres.url },
     })
-    for (const signal of ['SIGINT', 'SIGTERM'] as const)
-      process.on(signal, () => child.kill(signal))
-    const [code] = await once(child, 'exit')
     await checkDatabases(postgres.url)
-    return typeof code === 'number' ? code : 1
+    return code
   } finally {
     await rm(directory, { recursive: true, force: true })
   }

@@ -62,20 +62,22 @@ export async function startClientWorld(
       API_URL: `http://127.0.0.1:${apiPort}`,
       ...environment,
     })
-    const gate = await createGate(configuration, secrets, { log: pino({ level: 'silent' }) })
+    await using unready = new AsyncDisposableStack()
+    const gate = unready.use(
+      await createGate(configuration, secrets, { log: pino({ level: 'silent' }) }),
+    )
+    unready.defer(async () => {
+      await gate.closeLongLived()
+      gate.server.closeAllConnections()
+      gate.server.close()
+    })
     gate.server.listen(port)
     await once(gate.server, 'listening')
     await until('the gate is ready', async () => (await fetch(`${appUrl}/readyz`)).ok)
-    return gate
+    return unready.move()
   }
   let gate = await startGate()
-  const closeGate = async () => {
-    await gate.closeLongLived()
-    gate.server.closeAllConnections()
-    gate.server.close()
-    await gate[Symbol.asyncDispose]()
-  }
-  opened.defer(closeGate)
+  opened.defer(() => gate.disposeAsync())
 
   const chromium = await launchChromium()
   opened.defer(() => chromium.close())
@@ -87,7 +89,7 @@ export async function startClientWorld(
     chromium,
     openContext: (options) => chromium.newContext({ baseURL: appUrl, ...options }),
     stopGate: async () => {
-      await closeGate()
+      await gate.disposeAsync()
       return async () => {
         gate = await startGate()
       }

@@ -1,16 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Page } from 'playwright-core'
 import { launchChromium } from '../support/chromium.ts'
 import { startDevelopment } from '../support/development.ts'
-
-/** What a page must not do: break the CSP, fail a request, or throw. */
-function watch(page: Page): string[] {
-  const complaints: string[] = []
-  page.on('console', (message) => message.type() === 'error' && complaints.push(message.text()))
-  page.on('pageerror', (error) => complaints.push(error.message))
-  return complaints
-}
+import { watchForComplaints } from './client-world.ts'
 
 for (const production of [false, true]) {
   test(`a person goes the whole way in a browser, ${production ? 'on the production build' : 'on npm run dev'}`, async () => {
@@ -19,7 +11,7 @@ for (const production of [false, true]) {
     try {
       const context = await browser.newContext()
       const page = await context.newPage()
-      const complaints = watch(page)
+      const complaints = watchForComplaints(page, running.appUrl)
 
       await page.goto(running.appUrl)
       await page.getByRole('main').getByRole('button', { name: 'Log in' }).click()
@@ -45,7 +37,7 @@ for (const production of [false, true]) {
       assert.doesNotMatch(seen, /ey[A-Za-z0-9_-]{10}|sid=/)
 
       const second = await context.newPage()
-      const secondComplaints = watch(second)
+      const secondComplaints = watchForComplaints(second, running.appUrl)
       await second.goto(`${running.appUrl}/account`)
       await second.getByRole('heading', { name: 'Ada Lovelace' }).waitFor()
 

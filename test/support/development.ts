@@ -22,7 +22,9 @@ export async function startDevelopment({
   production = false,
   environment = {},
 }: { production?: boolean; environment?: Record<string, string> } = {}): Promise<Running> {
+  await using opened = new AsyncDisposableStack() // one that does not become ready must not stay
   const directory = await mkdtemp(join(tmpdir(), 'gatehouse-dev-'))
+  opened.defer(() => rm(directory, { recursive: true, force: true }))
   for (const name of [
     'server',
     'shared',
@@ -45,6 +47,12 @@ export async function startDevelopment({
     },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
+  opened.defer(async () => {
+    if (child.exitCode !== null || child.signalCode !== null) return
+    const exited = once(child, 'exit')
+    child.kill('SIGTERM')
+    await exited
+  })
   let output = ''
   for (const stream of [child.stdout, child.stderr]) {
     stream.on('data', (chunk: Buffer) => {
@@ -63,17 +71,11 @@ export async function startDevelopment({
     },
     60_000,
   )
+  const owned = opened.move()
   return {
     appUrl,
     output: () => output,
     child,
-    [Symbol.asyncDispose]: async () => {
-      if (child.exitCode === null) {
-        const exited = once(child, 'exit')
-        child.kill('SIGTERM')
-        await exited
-      }
-      await rm(directory, { recursive: true, force: true })
-    },
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
   }
 }

@@ -2,6 +2,7 @@
 // answered with a fault, or lost.
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { startProvider, type DevelopmentProvider } from '../../server/development/provider.ts'
+import { findFreePort } from './free-port.ts'
 
 /** What becomes of a request to the provider's token endpoint. `undefined` lets it through. */
 export type Fault = (request: IncomingMessage, response: ServerResponse) => void | Promise<void>
@@ -53,7 +54,7 @@ export async function startTestProvider({
         return response.writableEnded || response.destroyed
       },
     })
-  let provider = await start(0)
+  let provider = await start(await findFreePort()) // it may be stopped, and come back there
   const { issuer, port } = provider
 
   return {
