@@ -84,10 +84,11 @@ export function createSessionStore(): SessionStore {
         ? undefined
         : {
             csrfToken,
-            stop: followSession(
-              (reason) => end(reason, true),
-              () => void check(),
-            ),
+            stop: followSession({
+              isThere: () => findCsrfToken() === csrfToken,
+              onEnded: (reason) => end(reason, true),
+              onGap: () => void check(),
+            }),
           }
   }
 

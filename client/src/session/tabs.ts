@@ -27,40 +27,52 @@ export function openTabs(onMessage: (message: TabMessage) => void): Tabs {
  * Listens for the end of the session, in this tab as soon as it is the one that holds the lock. `onGap` is
  * called when an end may have been missed meanwhile. Gives the way to stop.
  */
-export function followSession(onEnded: (reason: EndReason) => void, onGap: () => void): () => void {
+export function followSession({
+  isThere,
+  onEnded,
+  onGap,
+}: {
+  /** Whether the browser still has this session, as far as its cookies tell. */
+  isThere: () => boolean
+  onEnded: (reason: EndReason) => void
+  onGap: () => void
+}): () => void {
   const stop = new AbortController()
   const { signal } = stop
 
   const holdStream = () =>
     new Promise<void>((resolve) => {
-      let events: EventSource
+      let events: EventSource | undefined
       let timer: ReturnType<typeof setTimeout> | undefined
       let failures = 0
       let isFirst = true
       const connect = () => {
-        events = new EventSource(paths.events)
-        events.addEventListener('open', () => {
+        const stream = new EventSource(paths.events)
+        events = stream
+        stream.addEventListener('open', () => {
           failures = 0
           if (!isFirst) onGap()
           isFirst = false
         })
-        events.addEventListener(sessionEvents.ended, ({ data }: MessageEvent<string>) => {
-          events.close()
+        stream.addEventListener(sessionEvents.ended, ({ data }: MessageEvent<string>) => {
+          stream.close()
           onEnded((JSON.parse(data) as EndedEvent).reason) // as shared/ says
         })
         // By itself it would come back at a fixed pace, and after an answer that is no stream never.
-        events.addEventListener('error', () => {
-          events.close()
+        stream.addEventListener('error', () => {
+          stream.close()
           if (signal.aborted) return
           if (failures === 0) onGap()
           failures += 1
           timer = setTimeout(connect, jitter(failures))
         })
       }
-      connect()
+      // Whoever held the lock has just heard of the end, and its word of it is on the way to this tab.
+      if (isThere()) connect()
+      else timer = setTimeout(connect, firstWaitMs)
       signal.addEventListener('abort', () => {
         clearTimeout(timer)
-        events.close()
+        events?.close()
         resolve()
       })
     })
