@@ -135,7 +135,7 @@ test('each request is one JSON line in UTC, with its id; nothing in it can be fo
   for (const secret of [
     'access-token-number',
     'refresh-token-number',
-    'eyJ',
+    '.eyJ', // in every JWT
     'a-secret-code',
     'a-secret-state',
     'secret=1',
