@@ -28,6 +28,7 @@ export interface RefreshEvents {
 }
 
 const leaseMs = 30_000 // longer than two token requests of 10 s each, and the storing
+const storeWithinMs = 600_000 // a failover, or a database that somebody has to start again
 const pollMs = 300 // behind the notification, which may be lost
 
 export interface Refresh {
@@ -88,18 +89,17 @@ export function createRefresh({
     return now.tokens.version === version ? undefined : { kind: 'refreshed', tokens: now.tokens }
   }
 
-  /** Stores what was granted. The old refresh token is spent, so a database that is away is waited for as long as the lease lasts. */
-  const store = async (
-    session: LiveSession,
-    version: number,
-    grant: Grant,
-    until: number,
-  ): Promise<boolean> => {
-    for (;;) {
+  /**
+   * Stores what was granted. The old refresh token is spent and this is the only copy of the new one, so a
+   * database that is away is waited for, longer than the lease: while it is away nobody else takes one, and
+   * whoever was faster afterwards has made another version, which this does not touch.
+   */
+  const store = async (session: LiveSession, version: number, grant: Grant): Promise<boolean> => {
+    for (const giveUpAt = performance.now() + storeWithinMs; ;) {
       try {
         return await rows.replace(session, version, grant)
       } catch (error) {
-        if (!(error instanceof DatabaseUnavailable) || performance.now() > until) throw error
+        if (!(error instanceof DatabaseUnavailable) || performance.now() > giveUpAt) throw error
         log.warn({ err: error }, 'new tokens could not be stored yet; trying again')
         await delay(250)
       }
@@ -136,7 +136,7 @@ export function createRefresh({
           await provider.revoke(grant.refreshToken)
           return end(session)
         }
-        if (await store(session, version, grant, leaseEndsAt)) {
+        if (await store(session, version, grant)) {
           events.tokenRefreshed(session)
           return { kind: 'refreshed', tokens: { grant, version: version + 1 } }
         }

@@ -13,8 +13,8 @@ export interface Link extends AsyncDisposable {
   restore: () => void
 }
 
-/** Starts a line to a port of this machine. */
-export async function startLink(toPort: number): Promise<Link> {
+/** Starts a line to a port of this machine, asked anew for each connection. */
+export async function startLink(toPort: () => number): Promise<Link> {
   let state: 'open' | 'cut' | 'silent' = 'open'
   const sockets = new Set<Socket>()
   const keep = (socket: Socket) => {
@@ -28,7 +28,7 @@ export async function startLink(toPort: number): Promise<Link> {
   const server = createServer((near) => {
     keep(near)
     if (state === 'cut') return near.resetAndDestroy()
-    const far = connect(toPort, '127.0.0.1')
+    const far = connect(toPort(), '127.0.0.1')
     keep(far)
     const pass = (from: Socket, to: Socket) => {
       from.on('data', (chunk) => void (state === 'open' && to.write(chunk)))

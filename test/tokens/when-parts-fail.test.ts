@@ -42,7 +42,7 @@ const granted = (name: string) => ({
 
 test('a token endpoint that refuses every connection ends nothing (RFC 6749 §5.2) [T123]', async () => {
   const clock = createClock()
-  const link = await startLink(1) // a line to nowhere: only its own port is of use
+  const link = await startLink(() => 1) // a line to nowhere: only its own port is of use
   await using provider = await startScriptedProvider()
   await using world = await startGate({ provider, clock })
   const browser = world.browser()
@@ -81,7 +81,7 @@ test('a token endpoint that refuses every connection ends nothing (RFC 6749 §5.
 test('a provider that never answers is asked once more after its time, and holds up neither connections nor other sessions [T123]', async () => {
   const clock = createClock()
   await using provider = await startScriptedProvider()
-  await using link = await startLink(provider.port)
+  await using link = await startLink(() => provider.port)
   provider.script.metadata = { token_endpoint: `http://127.0.0.1:${link.port}/token` }
   await using world = await startGate({
     provider,
@@ -137,11 +137,11 @@ test('a token request that is never answered is given up after 10 s, and asked f
   assert.equal(world.upstream.seen.at(-1)?.headers.authorization, 'Bearer second-access-token')
 })
 
-test('new tokens that find the database away are stored when it is back (RFC 9700 §4.14)', async () => {
+test('new tokens that find the database away are stored when it is back, though their lease is over (RFC 9700 §4.14)', async (t) => {
   const clock = createClock()
   await using provider = await startScriptedProvider()
   await using database = await createDatabase()
-  await using link = await startLink(Number(new URL(database.url).port))
+  await using link = await startLink(() => Number(new URL(database.url).port))
   const url = new URL(database.url)
   url.port = String(link.port)
   await using world = await startGate({
@@ -163,6 +163,9 @@ test('new tokens that find the database away are stored when it is back (RFC 970
   await until('storing fails', () =>
     world.log.some(({ msg }) => msg.startsWith('new tokens could not be stored yet')),
   )
+  const now = performance.now.bind(performance)
+  t.mock.method(performance, 'now', () => now() + 31_000)
+  await database.query(`UPDATE token SET lease_until = now() - interval '1 second'`)
   link.restore()
   assert.equal((await waiting).status, 200)
   assert.deepEqual(await database.query('SELECT version, lease_until FROM token'), [
