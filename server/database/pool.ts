@@ -24,9 +24,9 @@ export interface DatabaseLog {
   warn: (facts: object, message: string) => void
 }
 
-// Connection, resources, operator intervention, system, authorisation, unknown database: none of
-// them says that the statement was wrong (PostgreSQL, appendix A).
-const unavailableClasses = new Set(['08', '53', '57', '58', '28', '3D', '25'])
+// Connection, resources, operator intervention, system, authorisation, unknown database, read-only,
+// deadlock: none of them says that the statement was wrong (PostgreSQL, appendix A).
+const unavailableClasses = new Set(['08', '53', '57', '58', '28', '3D', '25', '40'])
 
 /** What the driver threw, as `DatabaseUnavailable` unless the statement itself was at fault. */
 function toDatabaseError(error: unknown): unknown {

@@ -123,7 +123,9 @@ export function createSessions({
   ) => {
     const at = values.length
     const gone = await on.query<{ sid: SessionIdHash; subject: string }>(
-      `WITH gone AS (DELETE FROM session WHERE ${condition} RETURNING sid, subject)
+      // Locked in order of sid, as activity is written: two that mean the same rows can't wait for each other.
+      `WITH meant AS (SELECT sid FROM session WHERE ${condition} ORDER BY sid FOR UPDATE),
+         gone AS (DELETE FROM session USING meant WHERE session.sid = meant.sid RETURNING session.sid, subject)
        SELECT sid, subject, pg_notify('${channel}', json_build_object('event', 'ended',
          'sid', sid, 'reason', $${at + 1}::text, 'sender', $${at + 2}::text)::text) FROM gone`,
       [...values, reason, sender],

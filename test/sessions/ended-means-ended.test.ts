@@ -2,7 +2,9 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import type { IncomingMessage } from 'node:http'
 import { test } from 'node:test'
+import pg from 'pg'
 import type { OwnSessions } from '../../shared/contract.ts'
+import { hashSessionId } from '../../server/sessions/session.ts'
 import { startGate, startGateProcesses } from '../support/gate.ts'
 import { startScriptedProvider } from '../support/scripted-provider.ts'
 import { until } from '../support/until.ts'
@@ -183,6 +185,40 @@ test('a database that goes away and comes back logs nobody out (ASVS 16.5.2) [T1
     assert.deepEqual(setCookies, [])
   }
   await until('it goes on', async () => (await browser.fetch('/api/x')).status === 200)
+})
+
+test('who meets somebody else’s deadlock in the database is told to try again, and then succeeds (contract 6)', async () => {
+  await using provider = await startScriptedProvider()
+  await using world = await startGate({ provider })
+  const [browser, second, third] = [world.browser(), world.browser(), world.browser()]
+  for (const each of [browser, second, third]) await each.login()
+  const endOthers = () => browser.fetch('/auth/sessions', { method: 'DELETE' })
+  const waiting = () =>
+    world.database.query(
+      `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`,
+    )
+
+  const own = browser.cookies.get('sid')?.value ?? ''
+  const sid = hashSessionId(/s:([^.]+)/.exec(decodeURIComponent(own))?.[1] ?? '')
+  const [low, high] = await world.database.query<{ sid: string }>(
+    'SELECT sid FROM session WHERE sid <> $1 ORDER BY sid',
+    [sid],
+  )
+  const other = new pg.Client({ connectionString: world.database.url })
+  await other.connect()
+  const lock = (row: { sid: string } | undefined) =>
+    other.query('SELECT FROM session WHERE sid = $1 FOR UPDATE', [row?.sid])
+  await other.query(`SET deadlock_timeout = '1min'`) // the gate's statement is the one to give way
+  await other.query('BEGIN')
+  await lock(high)
+  const first = endOthers()
+  await until('the gate waits for us', async () => (await waiting()).length === 1)
+  const locked = lock(low)
+  assert.equal((await first).status, 503)
+  await locked
+  await other.query('ROLLBACK')
+  await other.end()
+  assert.deepEqual((await endOthers()).json(), { ended: 2 })
 })
 
 test('a person lists the own sessions and ends them, nobody else’s (ASVS 7.5.2) [T53,T55]', async () => {
