@@ -190,19 +190,24 @@ test('a switch lets tokens without the type pass, for providers that send none [
   assert.equal((await post(world, await provider.logoutToken({}, { typ: 'at+jwt' }))).status, 400)
 })
 
-test('a flood of unknown key ids causes few requests for keys [R9]', async () => {
+test('a flood of 10,000 unknown key ids causes few requests for keys, and is refused [R9,T130]', async () => {
   await using provider = await startScriptedProvider()
   await using world = await startGate({ provider })
   const before = provider.requestsTo('/jwks')
-  for (let round = 0; round < 10; round += 1) {
+  const signed = await provider.logoutToken()
+  const [, claims = '', signature = ''] = signed.split('.')
+  const statuses = new Set<number>()
+  for (let round = 0; round < 100; round += 1) {
     await Promise.all(
-      Array.from({ length: 50 }, async (_, at) =>
-        post(world, await provider.logoutToken({}, { kid: `unknown-${round}-${at}` })),
-      ),
+      Array.from({ length: 100 }, async (_, at) => {
+        const header = { alg: 'RS256', typ: 'logout+jwt', kid: `unknown-${round}-${at}` }
+        const first = Buffer.from(JSON.stringify(header)).toString('base64url')
+        statuses.add((await post(world, `${first}.${claims}.${signature}`)).status)
+      }),
     )
   }
-  assert.ok(
-    provider.requestsTo('/jwks') - before <= 3,
-    `${provider.requestsTo('/jwks') - before} requests`,
-  )
+  const asked = provider.requestsTo('/jwks') - before
+  assert.ok(asked <= 3, `${asked} requests`)
+  // Each is refused for what it is, and from some number on for being one of so many.
+  assert.deepEqual([...statuses].sort(), [400, 429])
 })
