@@ -1,5 +1,6 @@
 // Issue 5, "Speed": what the gate adds to an answer's time when it is half busy.
 import { logIn } from '../people.ts'
+import { startPeer } from '../processes.ts'
 import { median, round, spread, type Scenario } from '../scenario.ts'
 
 const connections = 50
@@ -17,19 +18,32 @@ export const addedLatency: Scenario = {
     const headers = people.map(({ cookie }) => [`Cookie: ${cookie}`])
     const through = { port: gate.port, path: '/api/items', headers, connections }
     const straight = { ...through, port: stage.upstreamPort }
+    const bare = opened.use(
+      await startPeer('bare-proxy', { UPSTREAM: `http://127.0.0.1:${stage.upstreamPort}` }),
+    )
+    const throughBare = { ...through, port: bare.port }
+    await stage.load({ kind: 'loop', durationMs: 2000, ...throughBare })
 
     await stage.load({ kind: 'loop', durationMs: 2000, ...through })
     const full = await stage.load({ kind: 'loop', durationMs: 2000, ...through })
     const perSecond = full.count / full.seconds / 2
     const p50: number[] = []
     const p99: number[] = []
+    const bareP99: number[] = []
     const direct: number[] = []
     for (let at = 0; at < rounds; at += 1) {
       const base = await stage.load({ kind: 'paced', perSecond, durationMs: roundMs, ...straight })
       const gated = await stage.load({ kind: 'paced', perSecond, durationMs: roundMs, ...through })
-      if (base.failed + gated.failed > 0) throw new Error('requests failed')
+      const bared = await stage.load({
+        kind: 'paced',
+        perSecond,
+        durationMs: roundMs,
+        ...throughBare,
+      })
+      if (base.failed + gated.failed + bared.failed > 0) throw new Error('requests failed')
       p50.push(gated.p50Ms - base.p50Ms)
       p99.push(gated.p99Ms - base.p99Ms)
+      bareP99.push(bared.p99Ms - base.p99Ms)
       direct.push(base.p50Ms)
     }
     const [added50, added99] = [median(p50), median(p99)]
@@ -46,6 +60,7 @@ export const addedLatency: Scenario = {
         value: `${spread(p99)} ms`,
         target: { text: '≤ 3 ms', met: added99 <= 3 },
       },
+      { what: 'added to p99 by the bare proxy', value: `${spread(bareP99)} ms` },
     ]
   },
 }
