@@ -1,4 +1,4 @@
-// What a session is to the rest of the gate. Only sessions.ts makes one, so that whoever holds a
+// What a session is to the rest of the gate. Only lookup.ts makes one, so that whoever holds a
 // `LiveSession` knows that it was looked up and was alive.
 import { hash } from 'node:crypto'
 import type { EndReason, User } from '../../shared/contract.ts'

@@ -1,22 +1,17 @@
-// The sessions: begun, found, kept alive, listed, and ended. This is the only place where one ends, so
-// that all who must know (cache, sockets, streams, the other processes) are told each time.
+// The sessions: begun, found, kept alive, listed, and ended for each of the reasons that there are.
 // It knows nothing of tokens, sockets or pages: it says `ended`, they listen.
 import { createHmac, randomUUID } from 'node:crypto'
-import { endReasons, type EndReason, type OwnSession } from '../../shared/contract.ts'
+import type { EndReason, OwnSession } from '../../shared/contract.ts'
 import type { Clock } from '../clock.ts'
 import type { SessionLifetime } from '../configuration.ts'
-import { channel, type Notifications } from '../database/notifications.ts'
+import type { Notifications } from '../database/notifications.ts'
 import type { Database, DatabaseLog, Queryable } from '../database/pool.ts'
 import { createActivity } from './activity.ts'
 import type { SessionCookies } from './cookie.ts'
+import { createEnding, type Ending, type SessionEvents } from './ending.ts'
 import { idleExpiresAt, idleSince } from './lifetime.ts'
 import { createLookup, type Lookup } from './lookup.ts'
-import {
-  hashSessionId,
-  type LiveSession,
-  type SessionEnded,
-  type SessionIdHash,
-} from './session.ts'
+import { hashSessionId, type LiveSession, type SessionIdHash } from './session.ts'
 
 /** What is known of a session at its birth. `record` is express-session's. */
 export interface Birth {
@@ -65,13 +60,8 @@ export interface Sessions extends AsyncDisposable {
   endedAmong: (sids: readonly SessionIdHash[]) => Promise<Map<SessionIdHash, EndReason>>
   /** Ends at most `limit` expired ones; answers how many there were, `undefined` when another process is at it. */
   endExpired: (limit: number) => Promise<number | undefined>
-  /** Called at once for what ends here, within a notification's time for what ends elsewhere. Gives the way to stop listening. */
-  onEnded: (listener: (ended: SessionEnded) => void) => () => void
+  onEnded: Ending['onEnded']
   cachedBytes: () => number
-}
-
-export interface SessionEvents {
-  sessionEnded: (ended: { label: string; subject: string; reason: EndReason }) => void
 }
 
 interface Parts {
@@ -95,55 +85,17 @@ export function createSessions({
   events,
   ...parts
 }: Parts): Sessions {
-  const sender = randomUUID() // tells our own notifications from the others'
-  const listeners = new Set<(ended: SessionEnded) => void>()
   const { idleTimeoutSeconds, absoluteTimeoutSeconds } = lifetime
   const activity = createActivity({ database, clock, log: parts.log, idleTimeoutSeconds })
 
   const label = (sid: SessionIdHash) =>
     createHmac('sha256', parts.labelKey).update(sid).digest('base64url').slice(0, 16)
 
-  const announce = (ended: SessionEnded) => {
-    lookup.forget(ended.sid)
-    if (ended.reason === 'replaced') lookup.noteReplaced(ended.sid)
-    for (const listener of listeners) listener(ended)
-  }
-
-  notifications.onMessage((message) => {
-    const ended = parseEnded(message)
-    if (ended && ended.sender !== sender) announce(ended)
+  const { end, endWithin, onEnded } = createEnding({ database, notifications, label, events })
+  onEnded(({ sid, reason }) => {
+    lookup.forget(sid)
+    if (reason === 'replaced') lookup.noteReplaced(sid)
   })
-
-  /** Ends what the condition says and tells the other processes, in one statement. `announce` is for after the commit. */
-  const endWhere = async (
-    condition: string,
-    values: unknown[],
-    reason: EndReason,
-    on: Queryable = database,
-  ) => {
-    const at = values.length
-    const gone = await on.query<{ sid: SessionIdHash; subject: string }>(
-      // Locked in order of sid, as activity is written: two that mean the same rows can't wait for each other.
-      `WITH meant AS (SELECT sid FROM session WHERE ${condition} ORDER BY sid FOR UPDATE),
-         gone AS (DELETE FROM session USING meant WHERE session.sid = meant.sid RETURNING session.sid, subject)
-       SELECT sid, subject, pg_notify('${channel}', json_build_object('event', 'ended',
-         'sid', sid, 'reason', $${at + 1}::text, 'sender', $${at + 2}::text)::text) FROM gone`,
-      [...values, reason, sender],
-    )
-    const announceAll = () => {
-      for (const { sid, subject } of gone) {
-        events.sessionEnded({ label: label(sid), subject, reason })
-        announce({ sid, reason })
-      }
-    }
-    return { count: gone.length, announceAll }
-  }
-
-  const end = async (condition: string, values: unknown[], reason: EndReason) => {
-    const { count, announceAll } = await endWhere(condition, values, reason)
-    announceAll()
-    return count
-  }
 
   const expired = '(last_seen_at <= $1 OR expire <= $2)'
   const expiredNow = () => [idleSince(lifetime, clock.now()), clock.now()]
@@ -188,9 +140,9 @@ export function createSessions({
           ],
         )
         await alsoWrite(transaction, sid)
-        return endWhere('sid = ANY ($1)', [birth.replaces], 'replaced', transaction)
+        return endWithin(transaction, 'sid = ANY ($1)', [birth.replaces], 'replaced')
       })
-      replaced.announceAll()
+      replaced.announce()
       return { sid, label: label(sid), expiresAt }
     },
 
@@ -242,21 +194,21 @@ export function createSessions({
         // Back-Channel Logout 1.0 §2.4: `sid` names one session, `sub` alone all of that person's;
         // one that began after the token was issued is not meant. `iat` has whole seconds.
         return 'providerSessionId' in target
-          ? endWhere(
+          ? endWithin(
+              transaction,
               'issuer = $1 AND provider_sid = $2',
               [issuer, target.providerSessionId],
               'backchannel_logout',
-              transaction,
             )
-          : endWhere(
+          : endWithin(
+              transaction,
               `issuer = $1 AND subject = $2 AND created_at < $3::timestamptz + interval '1 second'`,
               [issuer, target.subject, issuedAt],
               'backchannel_logout',
-              transaction,
             )
       })
       if (outcome === 'replayed') return outcome
-      outcome.announceAll()
+      outcome.announce()
       return outcome.count
     },
 
@@ -279,27 +231,14 @@ export function createSessions({
         )
         if (!lock?.taken) return undefined
         const some = `sid IN (SELECT sid FROM session WHERE ${expired} LIMIT $3 FOR UPDATE SKIP LOCKED)`
-        return endWhere(some, [...expiredNow(), limit], 'expired', transaction)
+        return endWithin(transaction, some, [...expiredNow(), limit], 'expired')
       })
-      ended?.announceAll()
+      ended?.announce()
       return ended?.count
     },
 
-    onEnded: (listener) => {
-      listeners.add(listener)
-      return () => void listeners.delete(listener)
-    },
+    onEnded,
 
     [Symbol.asyncDispose]: () => activity[Symbol.asyncDispose](),
   }
-}
-
-/** The channel carries other messages too; what is not the end of a session is not for us. */
-function parseEnded(message: object): (SessionEnded & { sender: string }) | undefined {
-  if (!('event' in message) || message.event !== 'ended') return undefined
-  if (!('sid' in message) || typeof message.sid !== 'string') return undefined
-  const reason = endReasons.find((known) => 'reason' in message && known === message.reason)
-  const sender = 'sender' in message && typeof message.sender === 'string' ? message.sender : ''
-  // endWhere alone sends these, and what it sends as `sid` is a hash.
-  return { sid: message.sid as SessionIdHash, reason: reason ?? 'revoked', sender }
 }
