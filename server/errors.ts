@@ -1,5 +1,6 @@
 // The catalogue of refusals, read as the contract's table of errors, and the one pure function that
 // turns any error into an answer: for Express, for a refused upgrade, and for the callback's redirect.
+import { STATUS_CODES } from 'node:http'
 import type { ErrorBody, ErrorCode } from '../shared/contract.ts'
 
 export type AnswerHeaders = Readonly<Record<string, string | string[]>>
@@ -150,4 +151,21 @@ export function answerTo(error: unknown, requestId: string): Answer {
     },
     body: { error: refused.message, code: refused.code, requestId },
   }
+}
+
+/** The same as bytes, for a socket that nobody has made a response for: a refused upgrade, or what is no request. */
+export function rawAnswerTo(error: unknown, requestId: string, more: AnswerHeaders = {}): string {
+  const { status, headers, body } = answerTo(error, requestId)
+  const text = JSON.stringify(body)
+  const all = {
+    ...headers,
+    ...more,
+    ...(requestId !== '' && { 'X-Request-ID': requestId }),
+    'Content-Length': String(Buffer.byteLength(text)),
+    Connection: 'close',
+  }
+  const lines = Object.entries(all).flatMap(([name, values]) =>
+    [values].flat().map((value) => `${name}: ${value}`),
+  )
+  return [`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}`, ...lines, '', text].join('\r\n')
 }

@@ -14,7 +14,14 @@ import { systemClock, type Clock } from './clock.ts'
 import type { Configuration, Secrets } from './configuration.ts'
 import { openNotifications } from './database/notifications.ts'
 import { openDatabase } from './database/pool.ts'
-import { answerTo, BadRequest, HeadersTooLarge, NotFound, toRefusal } from './errors.ts'
+import {
+  answerTo,
+  BadRequest,
+  HeadersTooLarge,
+  NotFound,
+  rawAnswerTo,
+  toRefusal,
+} from './errors.ts'
 import { createLoginCookies } from './login/login-cookie.ts'
 import { createLoginRoutes } from './login/routes.ts'
 import { createBackChannelLogout } from './logout/back-channel.ts'
@@ -229,13 +236,7 @@ export async function createGate(
   server.on('clientError', (error: Error & { code?: string }, socket) => {
     if (!socket.writable || error.code === 'ECONNRESET') return void socket.destroy()
     const refusal = error.code === 'HPE_HEADER_OVERFLOW' ? new HeadersTooLarge() : new BadRequest()
-    const { status, headers, body } = answerTo(refusal, '')
-    const lines = Object.entries({ ...headers, Connection: 'close' }).map(
-      ([name, value]) => `${name}: ${value}\r\n`,
-    )
-    return void socket.end(
-      `HTTP/1.1 ${status} ${http.STATUS_CODES[status]}\r\n${lines.join('')}\r\n${JSON.stringify(body)}`,
-    )
+    return void socket.end(rawAnswerTo(refusal, ''))
   })
 
   metrics.gauge('gatehouse_websockets', 'Open WebSockets', () => proxy.counts().sockets)
