@@ -33,6 +33,7 @@ export function createUpstreamTable(upstreams: readonly Upstream[]): UpstreamTab
         upstream.target.pathname.replace(/\/$/, '') + (upstream.rewrite ?? upstream.path),
     }))
     .sort((one, other) => other.prefix.length - one.prefix.length) // the longest match wins
+  const deepest = Math.max(...rows.map(({ prefix }) => prefix.split('/').length - 1))
 
   const findRow = (target: string): Row | undefined => {
     for (const row of rows) {
@@ -46,8 +47,16 @@ export function createUpstreamTable(upstreams: readonly Upstream[]): UpstreamTab
     if (!isOriginForm(target)) return true
     const path = pathOf(target)
     if (isPlain(path) && !path.includes('//')) return false
-    return readingsOf(path).some((reading) => findRow(reading) !== undefined)
+    return readingsOf(path, deepest).some((reading) => findRow(reading) !== undefined)
   }
+
+  /** One row's path as it is written, and a more special row's for somebody who reads it more freely: whose rules would hold? */
+  const isInDispute = (path: string, { prefix }: Row) =>
+    rows.length > 1 &&
+    (!isPlain(path) || path.includes('//') || path.includes(';')) &&
+    readingsOf(path, deepest).some(
+      (reading) => (findRow(reading)?.prefix.length ?? 0) > prefix.length,
+    )
 
   return {
     serves: (target) => findRow(target) !== undefined || isDisguised(target),
@@ -59,6 +68,7 @@ export function createUpstreamTable(upstreams: readonly Upstream[]): UpstreamTab
       }
       const path = pathOf(target)
       if (!isPlain(path) && hasSecondMeaning(path)) throw new BadRequest()
+      if (isInDispute(path, row)) throw new BadRequest()
       const outgoing = row.replacement + target.slice(row.prefix.length)
       // Stripping a prefix must not make a host of what follows: `/api//evil` is not `//evil`.
       if (outgoing.startsWith('//')) throw new BadRequest()
@@ -115,8 +125,9 @@ function leadsElsewhere(path: string): boolean {
     const code = path.charCodeAt(at)
     if (code === backslash || (isControl(code) && code !== 0x20)) return true
   }
-  // A servlet container takes the parameters off first: `..;x` is a dot segment there.
-  return /\/\.{1,2}(?=[/;]|$)/.test(path)
+  // A servlet container takes the parameters off first: `..;x` is a dot segment there. Decoded, what was
+  // part of a segment may end one.
+  return /\/\.{1,2}(?=[/;?#]|$)/.test(path)
 }
 
 /** Every `%XX`, byte for byte: what is no escape stays, so that a second look finds what it makes. */
@@ -127,18 +138,23 @@ const decode = (path: string) =>
       )
     : path
 
-/** Where the most forgiving reader would come by, and where it would end up. */
-function readingsOf(path: string): string[] {
+/**
+ * Where the most forgiving reader would come by, and where it would end up. Of what is deeper than any
+ * prefix nothing is said: to write all of it down for each segment would take quadratic time.
+ */
+function readingsOf(path: string, depth: number): string[] {
   const segments: string[] = []
+  const readings: string[] = []
   const read = decode(decode(path))
     .replaceAll('\\', '/')
     .replace(/[\x00-\x20\x7f]/g, '')
-  return read.split('/').map((segment) => {
+  for (const segment of read.split('/')) {
     const [name = ''] = segment.split(';')
     if (name === '..') segments.pop()
-    else if (name !== '.' && segment !== '') segments.push(segment)
-    return `/${segments.join('/')}`
-  })
+    else if (name !== '.' && name !== '') segments.push(name)
+    if (segments.length <= depth) readings.push(`/${segments.join('/')}`)
+  }
+  return readings
 }
 
 /** Plain fields: a `URL`'s are computed at each look, and the relay looks at each request. */
