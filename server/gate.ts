@@ -1,6 +1,8 @@
 // The composition root: every part is made here, once, and wired in the order in which a request meets
 // it. Three doors: the proxied paths (the hot path, without Express), `/auth` and operations, the client.
-import http from 'node:http'
+import http, { type ServerResponse } from 'node:http'
+import { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import express, { Router, type ErrorRequestHandler } from 'express'
 import { paths } from '../shared/contract.ts'
 import { createMe, createRefreshRoute } from './account/me.ts'
@@ -174,6 +176,8 @@ export async function createGate(
     keepAliveTimeout: 95_000, // above that of the router in front, which reuses connections for 90 s
     headersTimeout: 96_000,
     requestTimeout: 0, // an upload may take as long as it takes; its headers may not
+    keepAlive: true, // of TCP: a browser that vanished from a quiet stream is noticed
+    keepAliveInitialDelay: 30_000,
     shouldUpgradeCallback: ({ headers }) => headers.upgrade?.toLowerCase() === 'websocket',
   })
   const closeUnused = watchUnusedConnections(server)
@@ -222,6 +226,7 @@ export async function createGate(
   })
   server.on('request', (request, response) => {
     arrive(request)
+    request.socket.lastResponse = response
     logRequest(request, response)
     if (stopping) response.shouldKeepAlive = false
     if (proxy.serves(request.url ?? '')) return void proxy.http(request, response).catch(logBug)
@@ -230,12 +235,16 @@ export async function createGate(
   })
   server.on('upgrade', (request, socket, head) => {
     if (pages.ownsUpgrade(request)) return
+    // RFC 9110 §7.8: the answer to what came before it would end up in the middle of its frames.
+    if (isAnswering(socket)) return void socket.destroy()
     arrive(request)
     proxy.upgrade(request, socket, head).catch(logBug)
   })
   server.on('clientError', (error: Error & { code?: string }, socket) => {
-    if (!socket.writable || error.code === 'ECONNRESET') return void socket.destroy()
+    if (!socket.writable || error.code === 'ECONNRESET' || !canBeTold(socket))
+      return void socket.destroy()
     const refusal = error.code === 'HPE_HEADER_OVERFLOW' ? new HeadersTooLarge() : new BadRequest()
+    socket.once('finish', () => socket.destroy())
     return void socket.end(rawAnswerTo(refusal, ''))
   })
 
@@ -264,6 +273,27 @@ export async function createGate(
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   }
+}
+
+declare module 'node:net' {
+  interface Socket {
+    /** To the newest request that came on it. */
+    lastResponse?: ServerResponse
+  }
+}
+
+const lastResponseOn = (socket: Duplex) =>
+  socket instanceof Socket ? socket.lastResponse : undefined
+
+/** Whether a request on this connection is not answered yet, or not to its end. */
+const isAnswering = (socket: Duplex) => lastResponseOn(socket)?.writableFinished === false
+
+/** Whether what is wrong with the bytes of a connection can be answered: not into the answer to another request, nor in its place. */
+function canBeTold(socket: Duplex): boolean {
+  const last = lastResponseOn(socket)
+  if (!last || last.writableFinished) return true
+  const isItsTurn = last.socket !== null && !last.headersSent
+  return isItsTurn && !last.req.complete // the fault is in its own body
 }
 
 const isUnder = (prefix: string, path: string) => path === prefix || path.startsWith(`${prefix}/`)

@@ -21,6 +21,8 @@ class MigrationsMissing extends Error {
   }
 }
 
+const longestEndMs = 25_000 // Heroku kills after 30 s
+
 const stop = new AbortController()
 // Heroku signals every process of a dyno, perhaps twice; to hear it again changes nothing.
 for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stop.abort())
@@ -45,6 +47,7 @@ async function run(): Promise<number> {
   events.started({ port: configuration.port, origin: configuration.appUrl.origin, configuration })
 
   if (!stop.signal.aborted) await once(stop.signal, 'abort')
+  setTimeout(() => process.exit(0), longestEndMs).unref() // whatever does not end by itself
   const finished = await drain(gate)
   events.stopped({ finished })
   return 0

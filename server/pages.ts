@@ -49,6 +49,9 @@ async function openBuiltPages(directory: string): Promise<Pages> {
   const handler: RequestHandler = (request, response, next) => {
     if (request.method !== 'GET' && request.method !== 'HEAD') return next(new NotFound())
     if (isNavigation(request)) request.url = '/index.html'
+    delete request.headers.range // sirv does not read all of its forms; whole files are always right
+    // sirv does not listen for the failure of a file that it reads, which would end the process.
+    response.once('pipe', (file) => file.on('error', () => response.destroy()))
     return files(request, response, () => next(new NotFound()))
   }
   return { handler, ownsUpgrade: () => false, [Symbol.asyncDispose]: () => Promise.resolve() }

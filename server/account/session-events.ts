@@ -2,7 +2,7 @@
 // in whichever process. Not activity.
 import type { RequestHandler } from 'express'
 import { sessionEvents, type EndedEvent, type EndReason } from '../../shared/contract.ts'
-import { Overloaded } from '../errors.ts'
+import { Overloaded, ShuttingDown } from '../errors.ts'
 import type { Guard } from '../protection/guard.ts'
 import type { SessionIdHash } from '../sessions/session.ts'
 import type { Sessions } from '../sessions/sessions.ts'
@@ -25,6 +25,8 @@ export function createSessionEventStreams({
 }): SessionEventStreams {
   const streams = new Map<SessionIdHash, Set<(reason: EndReason | undefined) => void>>()
 
+  let isClosing = false
+
   sessions.onEnded(({ sid, reason }) => {
     for (const end of streams.get(sid) ?? []) end(reason)
   })
@@ -33,6 +35,7 @@ export function createSessionEventStreams({
     handler: async (request, response) => {
       const { sid } = await guard.require(request, response)
       const ofSession = streams.get(sid) ?? new Set()
+      if (isClosing) throw new ShuttingDown()
       if (ofSession.size >= mostPerSession) throw new Overloaded()
       if (response.destroyed) return // has gone while we looked: `close` will not come again
 
@@ -59,6 +62,7 @@ export function createSessionEventStreams({
       if (reason !== undefined) end(reason)
     },
     close: () => {
+      isClosing = true
       for (const ofSession of streams.values()) for (const end of ofSession) end(undefined)
     },
   }

@@ -5,6 +5,8 @@ import type { Database } from '../database/pool.ts'
 import { DatabaseUnavailable } from '../errors.ts'
 import type { Provider } from '../provider/provider.ts'
 
+const rememberedMs = 1000
+
 export const live: RequestHandler = (_request, response) => {
   response.set('Cache-Control', 'no-store').json({ live: true })
 }
@@ -22,8 +24,16 @@ export function createReady({
   isListening: () => boolean
   isStopping: () => boolean
 }): RequestHandler {
+  // Whoever asks more often than once a second is told what was found for the one before.
+  let found: { at: number; missing: ReturnType<typeof findMissing> } | undefined
+  const lookOnce = () => {
+    if (!found || performance.now() - found.at > rememberedMs)
+      found = { at: performance.now(), missing: findMissing(database) }
+    return found.missing
+  }
+
   return async (_request, response) => {
-    const missing = await findMissing(database)
+    const missing = await lookOnce()
     const state = {
       database: missing !== undefined,
       migrations: missing?.length === 0,

@@ -83,6 +83,9 @@ function loggablePath(url: string | undefined): string {
   return (query === -1 ? path : path.slice(0, query)).slice(0, 500)
 }
 
+/** Nobody was answered: not a status of HTTP, but what logs of proxies say of it. */
+const clientHasGone = 499
+
 /** Writes one line when the answer has gone, or when the client has. */
 export function createRequestLog(
   log: Log,
@@ -93,14 +96,15 @@ export function createRequestLog(
     const { facts, url, method } = request // Express changes `url` on its way
     response.once('close', () => {
       const durationMs = performance.now() - facts.arrivedAt
-      onAnswered(request, response.statusCode, durationMs)
+      const status = response.headersSent ? response.statusCode : clientHasGone
+      onAnswered(request, status, durationMs)
       if (!logged) return
       log.info(
         {
           requestId: facts.requestId,
           method,
           path: loggablePath(url),
-          status: response.statusCode,
+          status,
           durationMs: Math.round(durationMs * 10) / 10,
           session: facts.sessionLabel,
           ...(!response.writableFinished && { cut: true }),

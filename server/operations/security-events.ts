@@ -208,7 +208,8 @@ export function createSecurityEvents(parts: SecurityEventsParts) {
       const owasp = code in known ? known[code as keyof typeof known] : 'authz_fail' // looked up in between
       // A visitor without a login leaves no row, however often it knocks (contract section 2).
       const cookies = findCookieValues(request.headers.cookie, parts.sessionCookie)
-      const refused = { ...from(request), owasp, withoutRow: cookies.length === 0 }
+      const isVisitor = request.facts.sessionLabel === undefined && cookies.length === 0
+      const refused = { ...from(request), owasp, withoutRow: isVisitor }
       if (kind === 'upgrade') record({ ...refused, event: 'websocket_refused', detail: { code } })
       else if (code === 'session_expired') record({ ...refused, event: 'session_use_after_end' })
       else if (code in known) record({ ...refused, event: code })

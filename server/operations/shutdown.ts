@@ -1,5 +1,5 @@
-// Leaving: no new connections, what is under way is finished, sockets are told, and after 25 s at the
-// latest it is over (Heroku kills after 30 s). The signal may come twice, and to each process of a dyno.
+// Leaving: no new connections, what is under way is finished, sockets are told, and what does not end is
+// cut in time. The signal may come twice, and to each process of a dyno.
 import type { IncomingMessage, Server } from 'node:http'
 import type { Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -26,9 +26,9 @@ export function watchUnusedConnections(server: Server): () => void {
   }
 }
 
-const hardStopMs = 25_000
+const hardStopMs = 20_000 // and then what was opened is closed, and lines are written
 
-/** Finishes what is under way, within 25 s. Answers whether it was all finished. */
+/** Finishes what is under way, within 20 s. Answers whether it was all finished. */
 export async function drain(gate: Drainable): Promise<boolean> {
   const { server } = gate
   const closed = new Promise<void>((resolve) => server.close(() => resolve()))

@@ -159,11 +159,13 @@ export function createAdmission({
 
 /** What needs neither session nor token to be refused. */
 function checkForm(
-  { method = '', headers }: IncomingMessage,
+  { method = '', headers, httpVersion }: IncomingMessage,
   kind: Knock['kind'],
   upstream: Upstream,
 ) {
   const { methods } = upstream
+  // RFC 9112 §2.3: Node's parser takes some others, and then frames its answers differently.
+  if (httpVersion !== '1.1' && httpVersion !== '1.0') throw new BadRequest()
   const isAllowed = methods ? methods.includes(method) : method !== 'TRACE' && method !== 'CONNECT'
   if (!isAllowed) throw new MethodNotAllowed(methods && { headers: { Allow: methods.join(', ') } })
   // RFC 9112 §6.1: a coding that we can't undo could hide where the message ends.

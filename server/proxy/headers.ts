@@ -38,6 +38,8 @@ const droppedFromRequests = new Set([
   'trailer', // the trailers of a request end here
 ])
 
+const framedByNode = new Set(['POST', 'PUT', 'PATCH'])
+
 /** An upstream that takes another spelling for the same header must not be told these in one. */
 const spoofable = new Set([...notFromClients, 'content-length', 'transfer-encoding'])
 
@@ -112,7 +114,9 @@ export function createHeaderRules({ cookieNames }: { cookieNames: CookieNames })
     return others
   }
 
-  const setsOurs = (setCookie: string) => {
+  const setsOurs = (line: string) => {
+    // RFC 6265bis §5.6: without a name the value is what comes back, and may look like one of ours.
+    const setCookie = line.replace(/^[\s=]+/, '')
     const end = setCookie.search(/[=;]/)
     return isOurs(end === -1 ? setCookie : setCookie.slice(0, end))
   }
@@ -127,8 +131,10 @@ export function createHeaderRules({ cookieNames }: { cookieNames: CookieNames })
         if (nominated?.has(name) || isLookAlike(name)) continue
         headers[name] = incoming[name]
       }
-      // Without it a GET's chunks would reach the upstream unframed.
-      if (incoming['transfer-encoding'] !== undefined) headers['transfer-encoding'] = 'chunked'
+      // Node frames by itself what usually has a body, and keeps the connection; the chunks of a GET would
+      // reach the upstream unframed.
+      if (incoming['transfer-encoding'] !== undefined && !framedByNode.has(request.method ?? ''))
+        headers['transfer-encoding'] = 'chunked'
       if (kind === 'upgrade') {
         headers.connection = 'Upgrade'
         headers.upgrade = 'websocket'

@@ -7,6 +7,7 @@
 //
 // What ends while answering is cut, never closed as if it were complete.
 import http, {
+  STATUS_CODES,
   type ClientRequest,
   type IncomingHttpHeaders,
   type IncomingMessage,
@@ -20,6 +21,7 @@ import {
   Overloaded,
   Refusal,
   SessionExpired,
+  ShuttingDown,
   toRefusal,
   UpstreamUnreachable,
 } from '../errors.ts'
@@ -54,13 +56,15 @@ export interface HttpRelay extends Disposable {
   /** Answers the request, whatever happens. Rejects, after it has answered 500, with what is a bug. */
   relay: (request: IncomingMessage, response: ServerResponse) => Promise<void>
   open: Pick<OpenList<Listed & Watched>, 'count' | 'all'>
-  /** Cuts event streams, which would never end by themselves. */
+  /** Cuts event streams, which would never end by themselves, and lets none begin. */
   endStreams: () => void
 }
 
 interface Exchange extends Knock, Watched, Listed {
   readonly response: ServerResponse
   readonly cors: Record<string, string>
+  /** As it came: `request.headers` becomes what the upstream gets. */
+  readonly hasBody: boolean
   timer: NodeJS.Timeout | undefined
   session: LiveSession | undefined
   admitted: Admitted | undefined
@@ -82,6 +86,7 @@ const idempotentMethods = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE'])
 export function createHttpRelay(parts: HttpRelayParts): HttpRelay {
   const { table, admission, rules, crossSite, events } = parts
   const exchanges = createOpenList<Exchange>()
+  let isClosing = false
 
   function createHop(upstream: Upstream) {
     // A limit of the agent's would queue what comes next behind open streams, without end or time-out;
@@ -106,7 +111,7 @@ export function createHttpRelay(parts: HttpRelayParts): HttpRelay {
       if (!exchange || exchange.isOver) return void upstreamRequest.destroy()
       exchange.upstreamRequest = upstreamRequest
       // An upload takes as long as it takes: time runs while nothing of it is taken.
-      if (hasBody(request.headers)) request.on('data', () => void exchange.timer?.refresh())
+      if (exchange.hasBody) request.on('data', () => void exchange.timer?.refresh())
       upstreamRequest.on('information', (information) => passInformation(exchange, information))
       // Nobody asked for another protocol; without a listener Node drops it without a word.
       upstreamRequest.on('upgrade', (_answer, socket) => {
@@ -137,10 +142,8 @@ export function createHttpRelay(parts: HttpRelayParts): HttpRelay {
     // Changed here and not in `proxyReq`, which is skipped for some requests, and too late for others.
     request.url = target
     request.headers = headers
-    const hasBody =
-      headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined
     // The library pipes every request; for one without a body that is 5 % of the gate's time (measured).
-    if (!hasBody) request.pipe = endInsteadOfPiping
+    if (!exchange.hasBody) request.pipe = endInsteadOfPiping
     void hops.get(upstream)?.middleware(request, response)
   }
 
@@ -158,7 +161,8 @@ export function createHttpRelay(parts: HttpRelayParts): HttpRelay {
     const { status, headers, body } = answerTo(error, request.facts.requestId)
     const text = JSON.stringify(body)
     response
-      .writeHead(status, {
+      // With the phrase: a bad one of the upstream's may be there from an answer that could not be written.
+      .writeHead(status, STATUS_CODES[status] ?? '', {
         ...headers,
         ...exchange.cors,
         'X-Request-ID': request.facts.requestId,
@@ -182,6 +186,8 @@ export function createHttpRelay(parts: HttpRelayParts): HttpRelay {
   }
 
   const receive = (exchange: Exchange, answer: IncomingMessage) => {
+    // Not for another protocol, or Node had told us so: it promises one and is the end of nothing.
+    if (answer.statusCode === 101) return refuse(exchange, new UpstreamUnreachable())
     if (answer.statusCode === 401 && saysInvalidToken(answer)) {
       const { session, admitted, outgoing } = exchange
       if (session && admitted && outgoing && isRepeatable(exchange) && !exchange.hasRenewed) {
@@ -212,8 +218,12 @@ export function createHttpRelay(parts: HttpRelayParts): HttpRelay {
     if (exchange.isOver) return
     exchange.waitsFor = 'upstream'
     if (token === undefined) return pass(exchange, answer)
-    // The relay takes the end of an answer for the end of the exchange, and this answer is dropped.
-    answer.removeAllListeners('close')
+    // The library takes the end of an answer for the end of the exchange; whatever this one still does, it
+    // is dropped.
+    for (const dropped of [answer, exchange.upstreamRequest]) {
+      dropped?.removeAllListeners('close').removeAllListeners('error')
+      dropped?.on('error', () => {})
+    }
     answer.resume()
     outgoing.authorization = `Bearer ${token}`
     return ask(exchange, admitted, outgoing)
@@ -225,10 +235,13 @@ export function createHttpRelay(parts: HttpRelayParts): HttpRelay {
     stopTimer(exchange)
     const withTrailers =
       answer.headers['transfer-encoding'] !== undefined &&
-      request.httpVersionMinor > 0 &&
+      response.useChunkedEncodingByDefault &&
       request.method !== 'HEAD' &&
       status !== 204 &&
       status !== 304
+    exchange.isEventStream =
+      answer.headers['content-type']?.startsWith('text/event-stream') ?? false
+    if (exchange.isEventStream && isClosing) return refuse(exchange, new ShuttingDown())
     const headers = rules.forBrowser(answer, {
       requestId: request.facts.requestId,
       onSession: exchange.session !== undefined,
@@ -239,13 +252,11 @@ export function createHttpRelay(parts: HttpRelayParts): HttpRelay {
     try {
       response.writeHead(status, answer.statusMessage, headers)
     } catch (error) {
-      // Node refuses to write what must not be in a header; it is the upstream's fault.
-      if (!(error instanceof TypeError || error instanceof RangeError)) throw error
+      // Whatever Node refuses to write of a head, it is the upstream's fault.
       answer.removeAllListeners('close')
       return refuse(exchange, new UpstreamUnreachable({ cause: error }))
     }
-    exchange.isEventStream =
-      answer.headers['content-type']?.startsWith('text/event-stream') ?? false
+    if (!response.useChunkedEncodingByDefault) resetWhenCut(response)
     return passBody(answer, response)
   }
 
@@ -264,6 +275,7 @@ export function createHttpRelay(parts: HttpRelayParts): HttpRelay {
       response,
       kind: 'http',
       cors: crossSite.corsHeaders(request),
+      hasBody: hasBody(request.headers),
       setCookies: [],
       waitsFor: 'database',
       timer: undefined,
@@ -321,6 +333,7 @@ export function createHttpRelay(parts: HttpRelayParts): HttpRelay {
     relay,
     open: exchanges,
     endStreams: () => {
+      isClosing = true
       for (const { isEventStream, response } of exchanges.all())
         if (isEventStream) response.destroy()
     },
@@ -351,8 +364,8 @@ function isReset(error: Error): boolean {
 }
 
 /** Whether sending it twice is the same as sending it once, and can be done: a body is gone once sent. */
-function isRepeatable({ request: { method = '', headers } }: Exchange): boolean {
-  return idempotentMethods.has(method) && !hasBody(headers)
+function isRepeatable({ request: { method = '' }, hasBody }: Exchange): boolean {
+  return idempotentMethods.has(method) && !hasBody
 }
 
 function hasBody(headers: IncomingHttpHeaders): boolean {
@@ -374,4 +387,13 @@ function endInsteadOfPiping<Destination extends NodeJS.WritableStream>(
 ): Destination {
   destination.end()
   return destination
+}
+
+/** Without chunks (HTTP/1.0) the end of a body is the end of its connection: one that is cut must not end in order. */
+function resetWhenCut(response: ServerResponse): void {
+  const destroy = response.destroy.bind(response)
+  response.destroy = (error) => {
+    if (!response.writableFinished) response.socket?.resetAndDestroy()
+    return destroy(error)
+  }
 }

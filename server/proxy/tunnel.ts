@@ -95,8 +95,9 @@ export function openTunnel(browser: Socket, upstream: Socket): Tunnel {
     tick: () => {
       if (state !== 'open') return
       quietTicks += 1
-      // A browser that reads slowly is not silent, and is looked after by TCP.
-      if (quietTicks < pingAfterTicks || browser.writableLength > 0) return
+      // A browser that reads slowly is not silent, nor is one whose upstream does: TCP looks after them.
+      if (quietTicks < pingAfterTicks) return
+      if (browser.writableLength > 0 || upstream.writableNeedDrain) return
       if (readAtPing === browser.bytesRead) {
         reason ||= 'silent'
         browser.destroy()

@@ -71,6 +71,7 @@ interface Link extends Knock, Watched, Listed {
   openedAt: number
 }
 
+const refusalMs = 10_000 // an upstream's refusal is short; one that does not end is cut
 const farewellBatches = 50
 const farewellEveryMs = 100
 
@@ -134,10 +135,11 @@ export function createWebSocketRelay(parts: WebSocketRelayParts): WebSocketRelay
     )
   }
 
-  /** The upstream's own refusal passes as it is; the library writes it. */
+  /** The upstream's own refusal passes as it is; the library writes it, and nobody writes into it. */
   const refusedUpstream = (link: Link, answer: IncomingMessage) => {
     rules.filterUpgradeAnswer(answer, link.setCookies)
-    clearTimeout(link.timer)
+    settle(link)
+    link.timer = setTimeout(() => link.browser.destroy(), refusalMs)
     link.browser.once('finish', () => partFrom(link.browser))
   }
 
@@ -203,6 +205,7 @@ export function createWebSocketRelay(parts: WebSocketRelayParts): WebSocketRelay
         link.timer = setTimeout(late, timeoutMs - elapsedMs)
       },
       found: (session) => {
+        if (link.isOver) return // gone while it was looked for: nobody would count it down
         const others = perSession.get(session.sid) ?? 0
         if (others >= parts.socketsPerSession) throw new TooManySockets()
         perSession.set(session.sid, others + 1)

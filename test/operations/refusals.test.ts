@@ -117,6 +117,7 @@ test('an upgrade that is no WebSocket is refused where Node does not do it for u
   const request = {
     url: '/api/x',
     method: 'GET',
+    httpVersion: '1.1',
     headers: { upgrade: 'h2c', connection: 'Upgrade' },
   } as IncomingMessage // what admission looks at
   const knock = {

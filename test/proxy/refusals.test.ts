@@ -39,6 +39,8 @@ test('an upstream that answers garbage is 502 (contract 6)', async () => {
     'HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx',
     'HTTP/1.1 200 OK\r\nX-Bad\u0001: x\r\n\r\n',
     'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n',
+    'HTTP/1.1 101 Switching Protocols\r\nTransfer-Encoding: chunked\r\nTrailer: X-T\r\n\r\n',
+    'HTTP/1.1 400 bad \u001b[0m input\r\nContent-Length: 0\r\n\r\n', // a phrase that Node takes and does not write
     '',
   ]) {
     await using upstream = await startRawUpstream((socket) => {
@@ -380,4 +382,17 @@ test('an API client brings its own token where the table allows it (contract 5)'
   assert.equal((await fetchRaw(`${world.url}/api/x`, { headers: both })).status, 200)
   assert.equal(seen, 'Bearer token-of-alice')
   assert.equal(names.session, 'sid')
+})
+
+test('another version of HTTP is 400, and its answers end nobody’s (RFC 9112 §2.3)', async () => {
+  await using upstream = await startUpstream((_request, response) => {
+    response.writeHead(200, { Trailer: 'X-Sum' })
+    response.addTrailers({ 'X-Sum': 'abc' })
+    response.end('body')
+  })
+  await using world = await startProxy({ upstreams: [row(upstream.url)] })
+  const ask = (version: string) =>
+    sendRaw(world.port, `GET /api/x HTTP/${version}\r\nHost: x\r\nCookie: ${cookie}\r\n\r\n`, quiet)
+  for (const version of ['0.9', '2.0']) assert.equal((await ask(version)).status, 400, version)
+  for (const version of ['1.0', '1.1']) assert.equal((await ask(version)).status, 200, version)
 })

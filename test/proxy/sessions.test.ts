@@ -2,11 +2,12 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import http, { type IncomingMessage } from 'node:http'
+import type net from 'node:net'
 import { test } from 'node:test'
 import { DatabaseUnavailable } from '../../server/errors.ts'
 import type { TokenOutcome } from '../../server/tokens/tokens.ts'
 import { until } from '../support/until.ts'
-import { as, fetchRaw, row, startProxy, startUpstream } from './world.ts'
+import { as, fetchRaw, row, startProxy, startRawUpstream, startUpstream } from './world.ts'
 
 const codeOf = (body: string) => (JSON.parse(body) as { code: string }).code
 const fresh = (accessToken: string): TokenOutcome => ({
@@ -209,4 +210,44 @@ test('at shutdown event streams end, and what can finish does', async () => {
   await until('the stream is over', () => events.destroyed)
   finish?.()
   assert.equal((await slow).body, 'finished')
+})
+
+test('a refused answer that breaks while its request is sent once more spoils nothing', async () => {
+  let first: net.Socket | undefined
+  await using upstream = await startRawUpstream((socket) => {
+    socket.once('data', () => {
+      if (first) {
+        first.resetAndDestroy()
+        setTimeout(() => socket.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'), 20) // after the reset
+        return
+      }
+      first = socket
+      socket.write(
+        'HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Bearer error="invalid_token"\r\nContent-Length: 9\r\n\r\nhalf',
+      )
+    })
+  })
+  await using world = await startProxy({
+    upstreams: [row(upstream.url)],
+    fresh: async (_session, { rejected } = {}) => ({
+      kind: 'fresh',
+      accessToken: rejected === undefined ? 'one' : 'two',
+      expiresAt: new Date(),
+    }),
+  })
+  const { status, body } = await fetchRaw(`${world.url}/api/x`, { headers: as('alice') })
+  assert.deepEqual([status, body], [200, 'ok'])
+})
+
+test('at shutdown no event stream begins any more', async () => {
+  let begin: (() => void) | undefined
+  await using upstream = await startUpstream((_request, response) => {
+    begin = () => response.writeHead(200, { 'Content-Type': 'text/event-stream' }).flushHeaders()
+  })
+  await using world = await startProxy({ upstreams: [row(upstream.url)] })
+  const late = fetchRaw(`${world.url}/api/stream`, { headers: as('alice') })
+  await until('it is under way', () => begin !== undefined)
+  await world.proxy.closeSockets()
+  begin?.()
+  assert.equal((await late).status, 503)
 })

@@ -362,3 +362,38 @@ test('a stale connection of the pool costs a retry, not a 502 (RFC 9112 §9.3.1)
   })
   assert.equal(post.status, 502, 'what is not idempotent is not sent twice')
 })
+
+test('an answer that breaks off is cut for HTTP/1.0 too, where the end of a connection means the end of a body (RFC 9112 §8)', async () => {
+  await using upstream = await startRawUpstream((socket) => {
+    socket.once('data', () => {
+      socket.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n')
+      setTimeout(() => socket.destroy(), 20) // once the first part has surely gone out
+    })
+  })
+  await using world = await startProxy({ upstreams: [row(upstream.url)] })
+  const cookie = as('alice').cookie
+  const answer = await sendRaw(world.port, `GET /api/x HTTP/1.0\r\nCookie: ${cookie}\r\n\r\n`)
+  assert.deepEqual([answer.status, answer.body, answer.end], [200, 'first', 'cut'])
+})
+
+test('uploads in chunks keep their connection to the upstream', async () => {
+  const seen: [string | undefined, string][] = []
+  await using upstream = await startUpstream(async (request, response) => {
+    let body = ''
+    for await (const chunk of request) body += String(chunk)
+    seen.push([request.headers['transfer-encoding'], body])
+    response.end()
+  })
+  await using world = await startProxy({ upstreams: [row(upstream.url)] })
+  const csrf = `X-CSRF-Token: ${world.csrf.tokenFor({ id: 'alice' })}\r\n`
+  for (let turn = 0; turn < 5; turn += 1) {
+    const head = get('/api/x', `${csrf}Connection: close\r\nTransfer-Encoding: chunked\r\n`)
+    const bytes = `${head.replace('GET', 'POST')}3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n`
+    assert.equal((await sendRaw(world.port, bytes)).status, 200)
+  }
+  assert.deepEqual(
+    seen,
+    Array.from({ length: 5 }, () => ['chunked', 'onetwo']),
+  )
+  assert.equal(upstream.connected(), 1)
+})

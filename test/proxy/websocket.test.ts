@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import type { IncomingMessage } from 'node:http'
 import net from 'node:net'
 import { test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
 import { WebSocket, WebSocketServer } from 'ws'
 import { until } from '../support/until.ts'
 import {
@@ -321,4 +322,79 @@ test('a browser that is sent nothing is pinged, and one that does not answer is 
   alive.send('still here')
   const [echo] = (await once(alive, 'message')) as [Buffer]
   assert.equal(echo.toString(), 'still here')
+})
+
+test('who leaves while the session is looked for keeps no place of its sockets [T110]', async () => {
+  await using upstream = await startEcho()
+  await using world = await startProxy({ upstreams: [row(upstream.url)], webSocketsPerSession: 2 })
+  const { find } = world.people.sessions
+  const looked = Promise.withResolvers<void>()
+  let looking = 0
+  world.people.sessions.find = async (header) => {
+    looking += 1
+    await looked.promise
+    return find(header)
+  }
+  const leaving = Array.from({ length: 5 }, () => net.connect(world.port, '127.0.0.1'))
+  for (const socket of leaving) socket.write(handshake(fromUs))
+  await until('all are looked for', () => looking === leaving.length)
+  for (const socket of leaving) socket.resetAndDestroy()
+  await until('all have left', () => world.proxy.counts().sockets === 0)
+  looked.resolve()
+  assert.equal((await open(world.port)).readyState, WebSocket.OPEN)
+  assert.equal((await open(world.port)).readyState, WebSocket.OPEN)
+})
+
+test('nobody writes into an upstream’s refusal, and one that does not end is left', async () => {
+  const rests: (() => void)[] = []
+  await using upstream = await startRawUpstream((socket) => {
+    socket.once('data', () => {
+      socket.write('HTTP/1.1 403 Forbidden\r\nContent-Length: 10\r\n\r\nfirst')
+      rests.push(() => socket.write('-last'))
+    })
+  })
+  await using world = await startProxy({ upstreams: [row(upstream.url)] })
+  const refused = sendRaw(world.port, handshake(fromUs))
+  await until('its refusal has begun', () => rests.length === 1)
+  world.people.end('alice')
+  rests[0]?.()
+  assert.deepEqual([(await refused).status, (await refused).body], [403, 'first-last'])
+
+  const bob = `Origin: ${origin}\r\nCookie: ${as('bob').cookie}\r\n`
+  const endless = net.connect(world.port, '127.0.0.1')
+  endless.write(handshake(bob))
+  await until('it has begun, too', () => rests.length === 2)
+  await until('it is left', () => world.proxy.counts().sockets === 0, 15_000)
+  await until('so is its upstream', () => upstream.connections.size === 0)
+  endless.destroy()
+})
+
+test('a browser whose upstream does not read is not taken for silent [T111]', async () => {
+  await using upstream = await startRawUpstream((socket) => {
+    socket.once('data', () => {
+      socket.write(
+        'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n',
+      )
+      socket.pause()
+    })
+  })
+  await using world = await startProxy({ upstreams: [row(upstream.url)], tickMs: 2 })
+  const browser = net.connect(world.port, '127.0.0.1')
+  browser.write(handshake(fromUs))
+  await once(browser, 'data')
+  let pings = 0
+  browser.on('data', () => {
+    pings += 1
+  })
+  // As much as the upstream's buffers take and more, so that what follows waits.
+  const frame = Buffer.alloc(65_550)
+  frame.set([0x82, 0xff, 0, 0, 0, 0, 0, 1, 0, 0])
+  for (let sent = 0; sent < 200; sent += 1) browser.write(frame)
+  await until('it is not read any more', () => browser.writableLength > 0)
+  const { bytesWritten } = browser
+  // A hundred times 25 ticks without a word: a browser that is silent would be gone.
+  await delay(500)
+  assert.equal(world.proxy.counts().sockets, 1)
+  assert.ok(bytesWritten > 0 && pings < 3)
+  browser.destroy()
 })
