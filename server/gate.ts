@@ -74,9 +74,8 @@ export async function createGate(
   const database = opened.use(openDatabase(secrets.databaseUrl, configuration.database, log))
   const notifications = opened.use(openNotifications(database, log))
   const cookies = createSessionCookies(configuration, secrets.session)
-  const sessionCookie = cookies.names.session
   const events = opened.use(
-    createSecurityEvents({ database, log, clock, count: metrics.countEvent, sessionCookie }),
+    createSecurityEvents({ database, log, clock, count: metrics.countEvent }),
   )
 
   // Sessions and their tokens
@@ -114,7 +113,7 @@ export async function createGate(
   const crossSite = createCrossSiteRule({
     appUrl,
     frontendOrigins,
-    sessionCookie,
+    sessionCookie: cookies.names.session,
   })
   const csrf = createCsrf(secrets.session)
   const guard = createGuard({ sessions, cookies, crossSite, csrf, clock })
@@ -124,7 +123,6 @@ export async function createGate(
     createProxy({
       upstreams,
       cookieNames: cookies.names,
-      clearCookies: cookies.clear,
       webSocketsPerSession: configuration.webSocketsPerSession,
       sessions,
       tokens,
@@ -144,7 +142,7 @@ export async function createGate(
     clock,
   })
   const store = new SessionStore(database)
-  const eventStreams = createSessionEventStreams({ guard, sessions })
+  const eventStreams = opened.use(createSessionEventStreams({ guard, sessions, clock }))
   const loginRoutes = createLoginRoutes({
     configuration,
     secrets: secrets.session,
@@ -160,8 +158,8 @@ export async function createGate(
     .use([paths.login, paths.callback], createLoginLimit())
     .use(createAuthLimit())
     .use(loginRoutes)
-    .get(paths.me, createMe({ guard, sessions, tokens, csrf, cookies }))
-    .post(paths.refresh, createRefreshRoute({ guard, sessions, tokens, cookies }))
+    .get(paths.me, createMe({ guard, sessions, tokens, csrf }))
+    .post(paths.refresh, createRefreshRoute({ guard, sessions, tokens }))
     .get(paths.events, eventStreams.handler)
     .get(paths.sessions, createListSessions({ guard, sessions }))
     .delete(
@@ -169,7 +167,7 @@ export async function createGate(
       createEndSession({ guard, sessions, tokens, provider, cookies }),
     )
     .delete(paths.sessions, createEndOtherSessions({ guard, sessions }))
-    .post(paths.logout, createLogout({ guard, sessions, tokens, provider, cookies }))
+    .post(paths.logout, createLogout({ crossSite, guard, sessions, tokens, provider, cookies }))
     .post(paths.backChannelLogout, createBackChannelLogout({ provider, sessions, clock, events }))
 
   const server = http.createServer({

@@ -4,7 +4,6 @@ import type { Anonymous, Me, Refreshed } from '../../shared/contract.ts'
 import { ProviderUnavailable, SessionExpired } from '../errors.ts'
 import type { Csrf } from '../protection/csrf.ts'
 import type { Guard } from '../protection/guard.ts'
-import type { SessionCookies } from '../sessions/cookie.ts'
 import type { Sessions } from '../sessions/sessions.ts'
 import type { Tokens } from '../tokens/tokens.ts'
 
@@ -14,20 +13,18 @@ export function createMe({
   sessions,
   tokens,
   csrf,
-  cookies,
 }: {
   guard: Guard
-  sessions: Pick<Sessions, 'idleExpiresAt'>
+  sessions: Pick<Sessions, 'idleExpiresAt' | 'clearEnded'>
   tokens: Pick<Tokens, 'read'>
   csrf: Csrf
-  cookies: SessionCookies
 }): RequestHandler {
   return async (request, response) => {
     const session = await guard.find(request, response)
     const grant = session && (await tokens.read(session))
     if (!session || !grant) {
       // A session whose tokens are gone has ended a moment ago.
-      if (session) response.appendHeader('Set-Cookie', cookies.clear)
+      if (session) response.appendHeader('Set-Cookie', sessions.clearEnded(session.sid))
       response.status(401).json({ authenticated: false } satisfies Anonymous)
       return
     }
@@ -51,12 +48,10 @@ export function createRefreshRoute({
   guard,
   sessions,
   tokens,
-  cookies,
 }: {
   guard: Guard
-  sessions: Pick<Sessions, 'seen'>
+  sessions: Pick<Sessions, 'seen' | 'clearEnded'>
   tokens: Pick<Tokens, 'fresh'>
-  cookies: SessionCookies
 }): RequestHandler {
   return async (request, response) => {
     const session = await guard.require(request, response)
@@ -68,7 +63,7 @@ export function createRefreshRoute({
         response.json({ accessTokenExpiresAt: outcome.expiresAt.toISOString() } satisfies Refreshed)
         return
       case 'ended':
-        response.appendHeader('Set-Cookie', cookies.clear)
+        response.appendHeader('Set-Cookie', sessions.clearEnded(session.sid))
         throw new SessionExpired()
       case 'unavailable':
         throw new ProviderUnavailable({ retryAfterSeconds: outcome.retryAfterSeconds })

@@ -16,6 +16,7 @@ export interface Notifications extends AsyncDisposable {
 }
 
 const heartbeatMs = 2000 // a half-open connection is noticed within two of these
+const heartbeat = { text: 'SELECT 1', query_timeout: heartbeatMs }
 
 /** Starts to listen, and keeps at it until disposed. Does not wait for the first connection. */
 export function openNotifications(
@@ -49,7 +50,7 @@ export function openNotifications(
       setListening(true)
       const until = AbortSignal.any([lost.signal, closing.signal])
       while (!until.aborted) {
-        await client.query('SELECT 1') // fails by the query timeout when nobody is there any more
+        await client.query(heartbeat) // fails when nobody is there any more
         await delay(heartbeatMs, undefined, { signal: until, ref: false })
       }
     } finally {

@@ -52,6 +52,7 @@ export function clientOptions(
     connectionTimeoutMillis: 3000,
     statement_timeout: 5000,
     query_timeout: 5500, // the server's own limit first, so that the connection stays usable
+    idle_in_transaction_session_timeout: 10_000, // a process that froze in one must not keep its locks
     application_name: 'gatehouse',
   }
 }
@@ -73,36 +74,31 @@ export function openDatabase(
   // The pool listens to idle clients alone; one that is lost while in use would end the process.
   pool.on('connect', (client) => client.on('error', onLost))
 
-  const query = async <Row extends pg.QueryResultRow>(text: string, values?: unknown[]) => {
-    try {
-      return (await pool.query<Row>(text, values)).rows
-    } catch (error) {
-      throw toDatabaseError(error)
-    }
-  }
-
-  return {
-    query,
-    transaction: async (work) => {
-      let client: pg.PoolClient
+  const queryOn =
+    (on: Pick<pg.Pool, 'query'>): Queryable['query'] =>
+    async <Row extends pg.QueryResultRow>(text: string, values?: unknown[]) => {
       try {
-        client = await pool.connect()
+        return (await on.query<Row>(text, values)).rows
       } catch (error) {
         throw toDatabaseError(error)
       }
+    }
+
+  return {
+    query: queryOn(pool),
+    transaction: async (work) => {
+      const client = await pool.connect().catch((error: unknown) => {
+        throw toDatabaseError(error)
+      })
+      const query = queryOn(client)
       // A connection whose transaction did not end well is not given to anyone else.
       let broken = true
       try {
-        await client.query('BEGIN')
-        const result = await work({
-          query: async <Row extends pg.QueryResultRow>(text: string, values?: unknown[]) =>
-            (await client.query<Row>(text, values)).rows,
-        })
-        await client.query('COMMIT')
+        await query('BEGIN')
+        const result = await work({ query })
+        await query('COMMIT')
         broken = false
         return result
-      } catch (error) {
-        throw toDatabaseError(error)
       } finally {
         client.release(broken)
       }

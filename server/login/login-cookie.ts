@@ -22,11 +22,18 @@ export interface LoginCookies {
   begin: (login: LoginInProgress, cookieHeader: string | undefined) => string[]
   /** The login that this `state` belongs to, if this browser began it and it is not too old. */
   find: (state: string, cookieHeader: string | undefined) => LoginInProgress | undefined
+  /** `Set-Cookie` lines that tell the browser's other logins in progress which session it has now: they end it. */
+  carryOver: (
+    finished: LoginInProgress,
+    session: SessionIdHash,
+    cookieHeader: string | undefined,
+  ) => string[]
   /** `Set-Cookie` that ends it, whatever came of it. */
   clear: (state: string) => string
 }
 
 const lifetimeSeconds = 600
+const ownPart = /^[\w-]{16}$/ // behind the prefix
 const most = 5 // with more, the cookies would outgrow what servers take as a header
 
 export function createLoginCookies({
@@ -54,17 +61,31 @@ export function createLoginCookies({
     return ageSeconds >= 0 && ageSeconds < lifetimeSeconds ? login : undefined
   }
 
+  const write = (login: LoginInProgress) => {
+    const name = nameOf(login.state)
+    const sealed = vault.seal(JSON.stringify(login), name, '').toString('base64url')
+    const ageSeconds = Math.floor((clock.now().getTime() - login.startedAt) / 1000)
+    return set(name, sealed, lifetimeSeconds - ageSeconds)
+  }
+
+  /** What the browser has under names of ours, the newest first, opened where it opens. */
+  const findAll = (cookieHeader: string | undefined) =>
+    Object.entries(parseCookie(cookieHeader ?? ''))
+      .filter(([name]) => name.startsWith(prefix) && ownPart.test(name.slice(prefix.length)))
+      .map(([name, value]) => ({ name, login: open(name, value ?? '') }))
+      .sort((one, other) => (other.login?.startedAt ?? 0) - (one.login?.startedAt ?? 0))
+
   return {
     begin: (login, cookieHeader) => {
-      const others = Object.entries(parseCookie(cookieHeader ?? ''))
-        .filter(([name]) => name.startsWith(prefix))
-        .map(([name, value]) => ({ name, startedAt: open(name, value ?? '')?.startedAt ?? 0 }))
-        .sort((one, other) => other.startedAt - one.startedAt)
-      const tooMany = others.slice(most - 1).map(({ name }) => set(name, '', 0))
-      const name = nameOf(login.state)
-      const sealed = vault.seal(JSON.stringify(login), name, '').toString('base64url')
-      return [...tooMany, set(name, sealed, lifetimeSeconds)]
+      const tooMany = findAll(cookieHeader).slice(most - 1)
+      return [...tooMany.map(({ name }) => set(name, '', 0)), write(login)]
     },
+    carryOver: (finished, session, cookieHeader) =>
+      findAll(cookieHeader).flatMap(({ login }) =>
+        login && login.state !== finished.state
+          ? [write({ ...login, previousSession: session })]
+          : [],
+      ),
     find: (state, cookieHeader) => {
       const name = nameOf(state)
       const [value, ...others] = findCookieValues(cookieHeader, name)

@@ -1,7 +1,13 @@
 // `/auth/login` and `/auth/callback`: the only places where a session is born, and the only ones where
 // express-session and passport are at work.
 import { randomBytes } from 'node:crypto'
-import { Router, type Request, type RequestHandler, type Response } from 'express'
+import {
+  Router,
+  type ErrorRequestHandler,
+  type Request,
+  type RequestHandler,
+  type Response,
+} from 'express'
 import session from 'express-session'
 import { randomPKCECodeVerifier } from 'openid-client'
 import passport from 'passport'
@@ -185,6 +191,10 @@ export function createLoginRoutes(parts: Parts): Router {
         'Set-Cookie',
         cookies.issue({ id, expiresAt: born.expiresAt }, csrf.tokenFor({ id }), clock.now()),
       )
+      response.appendHeader(
+        'Set-Cookie',
+        loginCookies.carryOver(login, born.sid, request.headers.cookie),
+      )
     } catch (error) {
       void revoke() // never throws, and nobody waits for it
       throw error
@@ -201,7 +211,13 @@ export function createLoginRoutes(parts: Parts): Router {
     }
   }
 
-  return Router().get(paths.login, logIn).get(paths.callback, expressSession, callback)
+  // With a cookie that is not Strict express-session looks for the former session, and the database may be away.
+  const notLookedFor: ErrorRequestHandler = (error: unknown, request, response, _next) =>
+    failed(request, response, error)
+
+  return Router()
+    .get(paths.login, logIn)
+    .get(paths.callback, expressSession, callback, notLookedFor)
 }
 
 const passedOnNames = ['prompt', 'login_hint', 'max_age', 'acr_values', 'ui_locales']

@@ -20,7 +20,9 @@ export function toUser(claims: IDToken): User {
 }
 
 const text = (value: unknown) =>
-  typeof value === 'string' && value !== '' ? value.slice(0, 300) : undefined
+  typeof value === 'string' && value !== ''
+    ? value.slice(0, 300).replaceAll('\0', '').toWellFormed() // PostgreSQL's JSON takes neither zeros nor halves
+    : undefined
 
 function httpsUrl(value: unknown): string | undefined {
   const url = typeof value === 'string' && value.length < 2000 ? URL.parse(value) : null

@@ -50,6 +50,7 @@ export function createBackChannelLogout({
       events.backChannelRefused({ requestId, ip, cause: error })
       // §2.8: 400 also when the logout itself failed, and never 200; the provider may send it again.
       const failed = error instanceof DatabaseUnavailable || error instanceof ProviderUnavailable
+      if (error instanceof Refusal) response.set(error.headers)
       response.status(400).json({
         error: 'invalid_request',
         error_description: failed

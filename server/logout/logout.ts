@@ -2,6 +2,7 @@
 // there was a session, a broken cookie or nothing, and no fault of the provider stops it.
 import type { RequestHandler } from 'express'
 import type { LoggedOut } from '../../shared/contract.ts'
+import type { CrossSiteRule } from '../protection/cross-site.ts'
 import type { Guard } from '../protection/guard.ts'
 import type { Provider } from '../provider/provider.ts'
 import type { SessionCookies } from '../sessions/cookie.ts'
@@ -13,12 +14,14 @@ import { isForm, readForm } from './form.ts'
 const csrfField = 'csrf_token'
 
 export function createLogout({
+  crossSite,
   guard,
   sessions,
   tokens,
   provider,
   cookies,
 }: {
+  crossSite: Pick<CrossSiteRule, 'refuseElsewhere'>
   guard: Guard
   sessions: Pick<Sessions, 'end'>
   tokens: Pick<Tokens, 'read'>
@@ -26,6 +29,8 @@ export function createLogout({
   cookies: SessionCookies
 }): RequestHandler {
   return async (request, response) => {
+    // A form elsewhere comes without the Strict cookie, and its answer would take that cookie away all the same.
+    crossSite.refuseElsewhere(request)
     const form = isForm(request) ? await readForm(request) : undefined
     const session = await guard.find(request, response, form?.get(csrfField))
     let logoutUrl = provider.logoutUrl(undefined)

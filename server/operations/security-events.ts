@@ -6,7 +6,6 @@ import type { EndReason } from '../../shared/contract.ts'
 import type { Clock } from '../clock.ts'
 import type { Database } from '../database/pool.ts'
 import { DatabaseUnavailable, type Refusal } from '../errors.ts'
-import { findCookieValues } from '../sessions/cookie.ts'
 import type { LiveSession } from '../sessions/session.ts'
 import type { Log } from './log.ts'
 
@@ -28,8 +27,6 @@ export interface SecurityEventsParts {
   log: Log
   clock: Clock
   count: (event: string) => void
-  /** The name of the session cookie. */
-  sessionCookie: string
 }
 
 // An attack must not become a flood of rows: what is above this is logged and counted alone.
@@ -75,8 +72,8 @@ export function createSecurityEvents(parts: SecurityEventsParts) {
       second = thisSecond
       rowsThisSecond = 0
     }
+    if (withoutRow || rowsThisSecond >= rowsPerSecond) return
     rowsThisSecond += 1
-    if (withoutRow || rowsThisSecond > rowsPerSecond) return
     waiting.push({
       at: now,
       event,
@@ -97,6 +94,9 @@ export function createSecurityEvents(parts: SecurityEventsParts) {
     label: facts.sessionLabel,
   })
 
+  /** Who has no session leaves no row, however often it knocks (contract section 2); a cookie alone proves nothing. */
+  const isVisitor = ({ facts }: IncomingMessage) => facts.sessionLabel === undefined
+
   return {
     loginSucceeded: (
       request: IncomingMessage,
@@ -113,6 +113,7 @@ export function createSecurityEvents(parts: SecurityEventsParts) {
     loginFailed: (request: IncomingMessage, code: string, cause: unknown) => {
       record({
         ...from(request),
+        withoutRow: code === 'invalid_state', // anybody can send one
         event: 'login_failed',
         owasp: 'authn_login_fail',
         detail: { code },
@@ -190,6 +191,7 @@ export function createSecurityEvents(parts: SecurityEventsParts) {
     }) =>
       record({
         event: 'backchannel_logout_refused',
+        withoutRow: true, // anybody can send one
         owasp: 'authn_token_fail',
         requestId,
         ip,
@@ -206,10 +208,7 @@ export function createSecurityEvents(parts: SecurityEventsParts) {
         session_expired: 'session_use_after_expire',
       }
       const owasp = code in known ? known[code as keyof typeof known] : 'authz_fail' // looked up in between
-      // A visitor without a login leaves no row, however often it knocks (contract section 2).
-      const cookies = findCookieValues(request.headers.cookie, parts.sessionCookie)
-      const isVisitor = request.facts.sessionLabel === undefined && cookies.length === 0
-      const refused = { ...from(request), owasp, withoutRow: isVisitor }
+      const refused = { ...from(request), owasp, withoutRow: isVisitor(request) }
       if (kind === 'upgrade') record({ ...refused, event: 'websocket_refused', detail: { code } })
       else if (code === 'session_expired') record({ ...refused, event: 'session_use_after_end' })
       else if (code in known) record({ ...refused, event: code })

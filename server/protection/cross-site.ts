@@ -8,6 +8,8 @@ import { findCookieValues } from '../sessions/cookie.ts'
 export interface CrossSiteRule {
   /** Throws `CrossSite` for an upgrade without an allowed `Origin`, and for a request that rides on the session cookie from elsewhere. */
   check: (request: IncomingMessage, kind: 'http' | 'upgrade') => void
+  /** Throws `CrossSite` for whatever comes from elsewhere, with our cookie or without: for an answer that changes cookies. */
+  refuseElsewhere: (request: IncomingMessage) => void
   /** Whether the browser only asks what it may send (Fetch Standard, CORS-preflight request). */
   isPreflight: (request: IncomingMessage) => boolean
   /** What lets a listed origin read the answer; empty for all others. */
@@ -38,20 +40,23 @@ export function createCrossSiteRule({
         }
       : vary
 
+  const isFromElsewhere = ({ headers }: IncomingMessage) => {
+    // `null` is every opaque origin at once, and so nobody's.
+    if (headers.origin !== undefined) return !allowed.has(headers.origin)
+    const site = headers['sec-fetch-site']
+    return site === 'cross-site' || site === 'same-site'
+  }
+
   return {
-    check: ({ headers }, kind) => {
-      const { origin } = headers
-      if (origin !== undefined) {
-        // `null` is every opaque origin at once, and so nobody's.
-        const isAllowed = allowed.has(origin)
-        if (isAllowed) return
-        if (kind === 'upgrade') throw new CrossSite()
-      } else {
-        if (kind === 'upgrade') throw new CrossSite() // RFC 6455 §10.2: browsers always send it
-        const site = headers['sec-fetch-site']
-        if (site !== 'cross-site' && site !== 'same-site') return
-      }
-      if (findCookieValues(headers.cookie, sessionCookie).length > 0) throw new CrossSite()
+    check: (request, kind) => {
+      const { origin, cookie } = request.headers
+      // RFC 6455 §10.2: browsers always send it
+      if (kind === 'upgrade' && !allowed.has(origin ?? '')) throw new CrossSite()
+      if (isFromElsewhere(request) && findCookieValues(cookie, sessionCookie).length > 0)
+        throw new CrossSite()
+    },
+    refuseElsewhere: (request) => {
+      if (isFromElsewhere(request)) throw new CrossSite()
     },
     isPreflight: ({ method, headers }) =>
       method === 'OPTIONS' &&

@@ -59,6 +59,11 @@ export function toRefreshFailure(error: unknown): RefreshFailure {
   return { kind: 'unavailable', cause: error }
 }
 
+/** The provider's keys could not be fetched: it answers too late, or with something else than 200, which has the general code. */
+export const keysAreAway = (error: unknown) =>
+  error instanceof joseErrors.JOSEError &&
+  (error instanceof joseErrors.JWKSTimeout || error.code === 'ERR_JOSE_GENERIC')
+
 export function toLoginError(error: unknown): Error {
   if (error instanceof ProviderUnavailable || error instanceof TokenExchangeFailed) return error
   if (error instanceof openid.AuthorizationResponseError) {
@@ -68,7 +73,7 @@ export function toLoginError(error: unknown): Error {
   }
   const down =
     networkCode(error) !== undefined ||
-    error instanceof joseErrors.JWKSTimeout ||
+    keysAreAway(error) ||
     (error instanceof openid.ClientError && error.code === 'OAUTH_TIMEOUT') ||
     (error instanceof Error && error.cause instanceof Response && error.cause.status >= 500)
   return down

@@ -16,6 +16,7 @@ import {
 } from './discovery.ts'
 import {
   describeFault,
+  keysAreAway,
   InvalidLogoutToken,
   TokenExchangeFailed,
   toLoginError,
@@ -221,7 +222,8 @@ export function openProvider({
     logoutUrl: (idToken) => {
       const home = new URL('/', appUrl).href
       const known = discovery.current()
-      if (!known?.metadata.end_session_endpoint) return home
+      // What is no URL leads nobody anywhere, and must not stop a logout.
+      if (!known || !URL.canParse(known.metadata.end_session_endpoint ?? '')) return home
       return openid.buildEndSessionUrl(known.client, {
         post_logout_redirect_uri: home,
         ...(idToken !== undefined && configuration.sendLogoutHint && { id_token_hint: idToken }),
@@ -244,7 +246,7 @@ export function openProvider({
         return payload
       } catch (error) {
         if (error instanceof InvalidLogoutToken) throw error
-        if (error instanceof joseErrors.JWKSTimeout) throw new ProviderUnavailable({ cause: error })
+        if (keysAreAway(error)) throw new ProviderUnavailable({ cause: error })
         if (error instanceof joseErrors.JOSEError)
           throw new InvalidLogoutToken('not a valid token', { cause: error })
         throw new ProviderUnavailable({ cause: error })

@@ -12,7 +12,7 @@ import {
   UpgradeUnsupported,
   UpstreamTimeout,
 } from '../errors.ts'
-import type { Found, LiveSession } from '../sessions/session.ts'
+import type { Found, LiveSession, SessionIdHash } from '../sessions/session.ts'
 import type { TokenOutcome } from '../tokens/tokens.ts'
 import type { Upstream } from '../upstream-table.ts'
 import type { UpstreamTable } from './upstreams.ts'
@@ -52,14 +52,13 @@ export interface AdmissionParts {
   sessions: {
     find: (cookieHeader: string | undefined) => Promise<Found>
     seen: (session: LiveSession) => void
+    clearEnded: (sid: SessionIdHash) => readonly string[]
   }
   tokens: {
     fresh: (session: LiveSession, options?: { rejected?: string }) => Promise<TokenOutcome>
   }
   crossSite: { check: (request: IncomingMessage, kind: 'http' | 'upgrade') => void }
   csrf: { check: (request: IncomingMessage, session: LiveSession) => void }
-  /** `Set-Cookie` lines that take a session's cookies away. */
-  clearCookies: readonly string[]
 }
 
 export interface Admission {
@@ -79,7 +78,6 @@ export function createAdmission({
   tokens,
   crossSite,
   csrf,
-  clearCookies,
 }: AdmissionParts & { upstreams: UpstreamTable }): Admission {
   /** The session that a cookie names, unless the upstream can do without and there is none. */
   const findSession = async (knock: Knock, { auth }: Upstream) => {
@@ -90,9 +88,9 @@ export function createAdmission({
     throw found.kind === 'dead' && found.wasSession ? new SessionExpired() : new Unauthenticated()
   }
 
-  /** The grant ended under way, and its cookie is dead now. */
-  const clearEnded = (knock: Knock) => {
-    knock.setCookies = clearCookies
+  /** It ended under way, and its cookie is dead now. */
+  const clearEnded = (knock: Knock, { sid }: LiveSession) => {
+    knock.setCookies = sessions.clearEnded(sid)
   }
 
   const findToken = async (knock: Knock, session: LiveSession) => {
@@ -103,7 +101,7 @@ export function createAdmission({
       case 'stillValid':
         return outcome.accessToken
       case 'ended':
-        clearEnded(knock)
+        clearEnded(knock, session)
         throw new SessionExpired()
       case 'unavailable':
         throw new ProviderUnavailable({ retryAfterSeconds: outcome.retryAfterSeconds })
@@ -136,8 +134,9 @@ export function createAdmission({
           request.facts.sessionLabel = session.label
           if (kind === 'http') csrf.check(request, session)
           knock.found(session)
-          accessToken = await findToken(knock, session)
+          // Before it is waited for a token: a provider that is down makes nobody idle.
           sessions.seen(session)
+          accessToken = await findToken(knock, session)
         }
       }
       knock.waitsFor = 'upstream'
@@ -148,7 +147,7 @@ export function createAdmission({
     replaceToken: async (knock, session, rejected) => {
       const outcome = await tokens.fresh(session, { rejected })
       if (outcome.kind === 'ended') {
-        clearEnded(knock)
+        clearEnded(knock, session)
         throw new SessionExpired()
       }
       if (outcome.kind === 'unavailable' || outcome.accessToken === rejected) return undefined

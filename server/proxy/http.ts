@@ -25,13 +25,13 @@ import {
   toRefusal,
   UpstreamUnreachable,
 } from '../errors.ts'
-import type { LiveSession } from '../sessions/session.ts'
+import type { LiveSession, SessionIdHash } from '../sessions/session.ts'
 import type { Upstream } from '../upstream-table.ts'
 import { lateFor, type Admission, type Admitted, type Knock } from './admission.ts'
 import { passBody, passInformation } from './answer.ts'
 import type { HeaderRules } from './headers.ts'
 import { createOpenList, type Listed, type OpenList } from './open-list.ts'
-import type { Watched } from './session-watch.ts'
+import type { Watched } from '../sessions/watch.ts'
 import { originOf, type UpstreamTable } from './upstreams.ts'
 
 export interface HttpRelayParts {
@@ -47,7 +47,7 @@ export interface HttpRelayParts {
   events: {
     refused: (request: IncomingMessage, refusal: Refusal, kind: 'http' | 'upgrade') => void
   }
-  clearCookies: readonly string[]
+  sessions: { clearEnded: (sid: SessionIdHash) => readonly string[] }
   /** How many requests may be under way at once; the next one is refused. */
   requestLimit: number
 }
@@ -261,7 +261,7 @@ export function createHttpRelay(parts: HttpRelayParts): HttpRelay {
   }
 
   const sessionEnded = (exchange: Exchange) => {
-    exchange.setCookies = parts.clearCookies
+    if (exchange.session) exchange.setCookies = parts.sessions.clearEnded(exchange.session.sid)
     if (!exchange.response.headersSent) return refuse(exchange, new SessionExpired())
     return void exchange.response.destroy() // which ends the upstream's request, too
   }
@@ -393,7 +393,7 @@ function endInsteadOfPiping<Destination extends NodeJS.WritableStream>(
 function resetWhenCut(response: ServerResponse): void {
   const destroy = response.destroy.bind(response)
   response.destroy = (error) => {
-    if (!response.writableFinished) response.socket?.resetAndDestroy()
+    if (!response.writableEnded) response.socket?.resetAndDestroy() // what has all been said is not cut
     return destroy(error)
   }
 }

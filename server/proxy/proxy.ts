@@ -8,7 +8,7 @@ import type { Upstream } from '../upstream-table.ts'
 import { createAdmission, type AdmissionParts } from './admission.ts'
 import { createHeaderRules } from './headers.ts'
 import { createHttpRelay, type HttpRelayParts } from './http.ts'
-import { createSessionWatch, type SessionWatchParts } from './session-watch.ts'
+import { createSessionWatch, type SessionWatchParts } from '../sessions/watch.ts'
 import { createUpstreamTable } from './upstreams.ts'
 import { createWebSocketRelay, type WebSocketEvents } from './websocket.ts'
 
@@ -19,7 +19,6 @@ export interface ProxyParts {
   tokens: AdmissionParts['tokens']
   crossSite: AdmissionParts['crossSite'] & HttpRelayParts['crossSite']
   csrf: AdmissionParts['csrf']
-  clearCookies: AdmissionParts['clearCookies']
   events: WebSocketEvents
   webSocketsPerSession: number
   clock: Clock
@@ -50,8 +49,7 @@ export function createProxy(parts: ProxyParts): Proxy {
   const table = createUpstreamTable(upstreams)
   const rules = createHeaderRules(parts)
   const admission = createAdmission({ ...parts, upstreams: table })
-  const { clearCookies } = parts
-  const shared = { upstreams, admission, rules, crossSite, events, clearCookies }
+  const shared = { upstreams, admission, rules, sessions, crossSite, events }
   const requests = createHttpRelay({ ...shared, table, requestLimit: limits.requests })
   const sockets = createWebSocketRelay({
     ...shared,

@@ -23,7 +23,7 @@ import type { Upstream } from '../upstream-table.ts'
 import { lateFor, type Admission, type Knock } from './admission.ts'
 import type { HeaderRules } from './headers.ts'
 import { createOpenList, type Listed, type OpenList } from './open-list.ts'
-import type { Watched } from './session-watch.ts'
+import type { Watched } from '../sessions/watch.ts'
 import { openTunnel, partFrom, type Tunnel } from './tunnel.ts'
 import { originOf } from './upstreams.ts'
 
@@ -44,7 +44,7 @@ export interface WebSocketRelayParts {
   rules: HeaderRules
   crossSite: { corsHeaders: (request: IncomingMessage) => Record<string, string> }
   events: WebSocketEvents
-  clearCookies: readonly string[]
+  sessions: { clearEnded: (sid: SessionIdHash) => readonly string[] }
   socketsPerSession: number
   socketLimit: number
   tickMs: number
@@ -155,7 +155,7 @@ export function createWebSocketRelay(parts: WebSocketRelayParts): WebSocketRelay
   const end = (link: Link, code: number, reason: string) => {
     if (link.tunnel) return link.tunnel.end(code, reason)
     const isSessionOver = code === closeCodes.sessionEnded
-    if (isSessionOver) link.setCookies = parts.clearCookies
+    if (isSessionOver && link.session) link.setCookies = parts.sessions.clearEnded(link.session.sid)
     return refuse(link, isSessionOver ? new SessionExpired() : new ShuttingDown())
   }
 

@@ -33,6 +33,7 @@ export function createActivity(parts: {
   const writes = new Set<Promise<void>>()
 
   const write = (sessions: Seen[]) => {
+    const before = sessions.map(({ writtenAt }) => writtenAt)
     for (const session of sessions) session.writtenAt = session.lastSeenAt
     const values = [sessions.map(({ sid }) => sid), sessions.map(({ lastSeenAt }) => lastSeenAt)]
     // In order of sid: two processes that write the same rows can't wait for each other.
@@ -46,9 +47,12 @@ export function createActivity(parts: {
       .then(
         () => undefined,
         (error: unknown) => {
-          // The person is active all the same: what could not be written is written with the next.
+          // The person is active all the same: what could not be written is written in the next round.
           if (!(error instanceof DatabaseUnavailable)) throw error
-          for (const session of sessions) waiting.set(session.sid, session)
+          for (const [at, session] of sessions.entries()) {
+            session.writtenAt = before[at] ?? session.writtenAt
+            waiting.set(session.sid, session)
+          }
           parts.log.warn({ err: error }, 'activity of sessions was not written yet')
         },
       )

@@ -1,7 +1,6 @@
 // The one place where a session ends, for whatever reason: its row goes, the other processes are told in
 // the same statement, and then whoever listens here (cache, sockets, streams, tokens). What ends in another
 // process is heard here as well.
-import { randomUUID } from 'node:crypto'
 import { endReasons, type EndReason } from '../../shared/contract.ts'
 import { channel, type Notifications } from '../database/notifications.ts'
 import type { Queryable } from '../database/pool.ts'
@@ -27,7 +26,7 @@ export interface Ending {
     values: unknown[],
     reason: EndReason,
   ) => Promise<Gone>
-  /** Called at once for what ends here, within a notification's time for what ends elsewhere. Gives the way to stop listening. */
+  /** Called at once for what ends here, within a notification's time for what ends elsewhere; perhaps twice. Gives the way to stop listening. */
   onEnded: (listener: (ended: SessionEnded) => void) => () => void
 }
 
@@ -42,15 +41,15 @@ export function createEnding({
   label: (sid: SessionIdHash) => string
   events: SessionEvents
 }): Ending {
-  const sender = randomUUID() // tells our own notifications from the others'
   const listeners = new Set<(ended: SessionEnded) => void>()
 
   const announce = (ended: SessionEnded) => {
     for (const listener of listeners) listener(ended)
   }
+  // Our own come as well, a second time: when the answer to a statement is lost they are all we hear of it.
   notifications.onMessage((message) => {
     const ended = parseEnded(message)
-    if (ended && ended.sender !== sender) announce(ended)
+    if (ended) announce(ended)
   })
 
   const endWithin: Ending['endWithin'] = async (transaction, condition, values, reason) => {
@@ -60,8 +59,8 @@ export function createEnding({
       `WITH meant AS (SELECT sid FROM session WHERE ${condition} ORDER BY sid FOR UPDATE),
          gone AS (DELETE FROM session USING meant WHERE session.sid = meant.sid RETURNING session.sid, subject)
        SELECT sid, subject, pg_notify('${channel}', json_build_object('event', 'ended',
-         'sid', sid, 'reason', $${at + 1}::text, 'sender', $${at + 2}::text)::text) FROM gone`,
-      [...values, reason, sender],
+         'sid', sid, 'reason', $${at + 1}::text)::text) FROM gone`,
+      [...values, reason],
     )
     return {
       count: gone.length,
@@ -89,11 +88,10 @@ export function createEnding({
 }
 
 /** The channel carries other messages too; what is not the end of a session is not for us. */
-function parseEnded(message: object): (SessionEnded & { sender: string }) | undefined {
+function parseEnded(message: object): SessionEnded | undefined {
   if (!('event' in message) || message.event !== 'ended') return undefined
   if (!('sid' in message) || typeof message.sid !== 'string') return undefined
   const reason = endReasons.find((known) => 'reason' in message && known === message.reason)
-  const sender = 'sender' in message && typeof message.sender === 'string' ? message.sender : ''
   // `endWithin` alone sends these, and what it sends as `sid` is a hash.
-  return { sid: message.sid as SessionIdHash, reason: reason ?? 'revoked', sender }
+  return { sid: message.sid as SessionIdHash, reason: reason ?? 'revoked' }
 }

@@ -20,6 +20,7 @@ export interface Lookup {
   forget: (sid: SessionIdHash) => void
   /** Its browser has logged in anew: a late request with the old cookie must not clear the new one. */
   noteReplaced: (sid: SessionIdHash) => void
+  clearEnded: (sid: SessionIdHash) => readonly string[]
   cachedBytes: () => number
 }
 
@@ -127,6 +128,8 @@ export function createLookup(parts: {
     return started.result
   }
 
+  const clearEnded = (sid: SessionIdHash) => (replaced.has(sid) ? [] : cookies.clear)
+
   const hasExpired = (entry: Entry) =>
     isExpired(entry.activity.lastSeenAt, entry.session.expiresAt, lifetime, clock.now())
 
@@ -140,10 +143,10 @@ export function createLookup(parts: {
       }
       const cookie = cookies.read(cookieHeader)
       if (cookie.kind === 'none') return cookie
-      const dead = (wasSession: boolean): Found & { kind: 'dead' } => ({
+      const dead = (wasSession: boolean): Found => ({
         kind: 'dead',
         wasSession,
-        clear: cookies.clear,
+        clear: cookie.kind === 'invalid' ? cookies.clear : clearEnded(hashSessionId(cookie.id)),
       })
       if (cookie.kind === 'invalid') return dead(false)
 
@@ -156,7 +159,7 @@ export function createLookup(parts: {
         entry = undefined
       }
       entry ??= await load(cookie.id, sid, cookie.value)
-      if (!entry) return replaced.has(sid) ? { ...dead(true), clear: [] } : dead(true)
+      if (!entry) return dead(true)
       if (hasExpired(entry)) {
         await parts.endIfExpired(sid)
         return dead(true)
@@ -186,6 +189,7 @@ export function createLookup(parts: {
       if (underWay) underWay.overtaken = true
       cache.forget(sid)
     },
+    clearEnded,
     cachedBytes: cache.bytes,
   }
 }

@@ -42,6 +42,8 @@ export interface Sessions extends AsyncDisposable {
   /** Notes activity; never waits, never throws. */
   seen: (session: LiveSession) => void
   idleExpiresAt: (session: LiveSession) => Date
+  /** `Set-Cookie` lines that take the cookies of an ended session away; none when its browser has logged in anew. */
+  clearEnded: (sid: SessionIdHash) => readonly string[]
   /** Writes the session and what `alsoWrite` writes, or nothing. Gives its absolute end. */
   begin: (
     birth: Birth,
@@ -114,6 +116,7 @@ export function createSessions({
   return {
     find: lookup.find,
     cachedBytes: lookup.cachedBytes,
+    clearEnded: lookup.clearEnded,
     seen: (session) => activity.seen(lookup.seenOf(session)),
     idleExpiresAt: (session) =>
       idleExpiresAt(lookup.seenOf(session).lastSeenAt, session.expiresAt, lifetime),
@@ -146,7 +149,11 @@ export function createSessions({
       return { sid, label: label(sid), expiresAt }
     },
 
-    end: async (sid, reason) => (await end('sid = $1', [sid], reason)) > 0,
+    end: async (sid, reason) => {
+      const count = await end('sid = $1', [sid], reason)
+      if (count === 0) lookup.forget(sid) // it was over before, and nobody has told us
+      return count > 0
+    },
 
     own: async (session) => {
       const rows = await database.query<{

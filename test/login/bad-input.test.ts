@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import { startGate, type World } from '../support/gate.ts'
 import type { Answer, Browser } from '../support/browser.ts'
 import { startScriptedProvider } from '../support/scripted-provider.ts'
+import { until } from '../support/until.ts'
 
 const codeOf = (answer: Answer) => answer.json<{ code: string }>().code
 const isLoggedIn = async (browser: Browser) => (await browser.fetch('/auth/me')).status === 200
@@ -63,6 +64,30 @@ test('a database that goes away in the middle of a login leaves no session and n
   assert.equal(browser.cookies.has('sid'), false)
   assert.equal(browser.cookies.has('csrf'), false)
   assert.equal(await isLoggedIn(browser), false)
+  // What was granted is worth nothing to anyone.
+  await until('it is revoked', () => provider.revoked.includes('refresh-token-number-1'))
+})
+
+test('a database that is away when a callback looks for the session before is told on a page (contract 3)', async () => {
+  await using provider = await startScriptedProvider()
+  await using world = await startGate({ provider, environment: { SESSION_SAMESITE: 'lax' } })
+  const browser = world.browser()
+  await browser.login()
+  const begun = await browser.fetch('/auth/login')
+  const answer = await fetch(begun.headers.location ?? '', { redirect: 'manual' })
+  await world.database.query('ALTER TABLE session RENAME TO elsewhere')
+  const finished = await browser.fetch(
+    (answer.headers.get('location') ?? '').slice(world.appUrl.length),
+  )
+  assert.equal(finished.headers.location, '/login?error=database_unavailable')
+})
+
+test('cookies with odd names beside those of logins in progress are nobody’s business', async () => {
+  await using provider = await startScriptedProvider()
+  await using world = await startGate({ provider })
+  const cookie = Array.from({ length: 8 }, (_, at) => `login-a b${at}=x`).join('; ')
+  const begun = await world.browser().fetch('/auth/login', { headers: { cookie } })
+  assert.equal(begun.status, 302)
 })
 
 test('a login says that it failed only when there is no session of it (contract 3) [T48]', async () => {

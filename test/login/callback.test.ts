@@ -251,3 +251,40 @@ test('a person is iss and sub: another sub with the same e-mail is another perso
     1,
   )
 })
+
+test('two tabs that come back from another site leave one session, the last one [T48]', async () => {
+  await using provider = await startScriptedProvider()
+  await using world = await startGate({ provider })
+  const browser = world.browser()
+  const begun = [await browser.fetch('/auth/login'), await browser.fetch('/auth/login')]
+  for (const { headers } of begun) {
+    const answer = await fetch(headers.location ?? '', { redirect: 'manual' })
+    // As it comes from there: with the login cookies, which are Lax, and without the Strict one.
+    const lax = [...browser.cookies.values()].filter(({ sameSite }) => sameSite === 'lax')
+    const cookie = lax.map(({ name, value }) => `${name}=${value}`).join('; ')
+    const callback = (answer.headers.get('location') ?? '').slice(world.appUrl.length)
+    const finished = await browser.fetch(callback, {
+      headers: { cookie, 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'navigate' },
+    })
+    assert.equal(finished.headers.location, '/')
+  }
+  assert.equal((await world.database.query('SELECT FROM session')).length, 1)
+  assert.equal((await browser.fetch('/auth/me')).status, 200)
+})
+
+test('claims that a database can’t hold, and keys that are away, are told apart from a login that is wrong', async () => {
+  await using provider = await startScriptedProvider({
+    idToken: { name: `${'n'.repeat(299)}😀`, email: 'a\0b@example.test' },
+  })
+  await using world = await startGate({ provider })
+  const browser = world.browser()
+  assert.equal((await browser.login()).url, `${world.appUrl}/`)
+  const { user } = (await browser.fetch('/auth/me')).json<Me>()
+  assert.equal(user.name?.isWellFormed(), true)
+  assert.equal(user.email, 'ab@example.test')
+
+  await using late = await startGate({ provider })
+  provider.script.keysStatus = 404
+  const page = await late.browser().login()
+  assert.equal(page.url, `${late.appUrl}/login?error=provider_unavailable`)
+})

@@ -108,11 +108,10 @@ test('an upgrade that is no WebSocket is refused where Node does not do it for u
   const nobody = () => Promise.reject(new Error('must not be asked'))
   const admission = createAdmission({
     upstreams: createUpstreamTable([upstream]),
-    sessions: { find: nobody, seen: () => undefined },
+    sessions: { find: nobody, seen: () => undefined, clearEnded: () => [] },
     tokens: { fresh: nobody },
     crossSite: { check: () => undefined },
     csrf: { check: () => undefined },
-    clearCookies: [],
   })
   const request = {
     url: '/api/x',
@@ -129,4 +128,63 @@ test('an upgrade that is no WebSocket is refused where Node does not do it for u
     found: () => undefined,
   } as const
   await assert.rejects(admission.admit(knock), { code: 'upgrade_unsupported', status: 501 })
+})
+
+test('a form that does not come is not waited for without end', async () => {
+  await using provider = await startScriptedProvider()
+  await using world = await startGate({ provider })
+  const socket = connect(world.port, '127.0.0.1')
+  let answer = ''
+  socket.on('data', (chunk: Buffer) => {
+    answer += chunk.toString()
+  })
+  socket.write(
+    `POST /auth/backchannel-logout HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 10\r\n\r\nlog`,
+  )
+  await once(socket, 'close')
+  assert.match(answer, /^HTTP\/1\.1 400 /)
+})
+
+test('what is no request is answered where it can be, and never in the middle of another answer', async () => {
+  await using provider = await startScriptedProvider()
+  await using world = await startGate({ provider })
+  world.upstream.answer((request, response) => {
+    if (request.url === '/api/wait') return
+    response.writeHead(200, { 'Content-Length': 300 }).write('first part')
+  })
+  const browser = world.browser()
+  await browser.login()
+  const get = (path: string) =>
+    `GET ${path} HTTP/1.1\r\nHost: x\r\nCookie: ${browser.cookieHeader()}\r\n\r\n`
+  const send = async (...pieces: [string, () => boolean][]) => {
+    const socket = connect(world.port, '127.0.0.1')
+    let answer = ''
+    socket.on('data', (chunk: Buffer) => {
+      answer += chunk.toString()
+    })
+    socket.on('error', () => {}) // cut is one of the answers
+    for (const [bytes, isThere] of pieces) {
+      socket.write(bytes)
+      await until('it is under way', isThere)
+    }
+    if (!socket.destroyed) await once(socket, 'close')
+    return answer
+  }
+  const seen = (count: number) => () => world.upstream.seen.length >= count
+  assert.match(await send(['garbage\r\n\r\n', () => true]), /^HTTP\/1\.1 400 /)
+  const streaming = await send([get('/api/len'), seen(1)], ['garbage\r\n\r\n', () => true])
+  assert.doesNotMatch(streaming, /bad_request|400/)
+  assert.equal(await send([get('/api/wait'), seen(2)], ['garbage\r\n\r\n', () => true]), '')
+  // In one packet: the place of the request that can't be answered any more is free at once.
+  assert.equal(await send([`${get('/api/wait')}garbage\r\n\r\n`, () => true]), '')
+
+  const upgrade = get('/api/ws').replace(
+    '\r\n\r\n',
+    `\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nOrigin: ${world.appUrl}\r\n\r\n`,
+  )
+  assert.doesNotMatch(await send([`${get('/api/wait')}${upgrade}`, () => true]), /101/)
+  assert.equal(world.upstream.sockets(), 0)
+  await until('who was not answered is logged as gone', () =>
+    world.log.some(({ path, status }) => path === '/api/wait' && status === 499),
+  )
 })

@@ -82,3 +82,23 @@ test('what the gate answers an unsafe request without Origin and Sec-Fetch-Site 
   withProof.resume()
   assert.equal(withProof.statusCode, 200)
 })
+
+test('a form elsewhere takes nobody’s cookies away, though it comes without them [T67]', async () => {
+  await using provider = await startScriptedProvider()
+  await using world = await startGate({ provider })
+  // A browser sends no Strict cookie along, and would obey the answer's Set-Cookie all the same.
+  for (const headers of [
+    { ...following('cross-site'), origin: 'https://evil.example' },
+    { ...following('cross-site'), origin: 'null' },
+    { ...following('same-site'), origin: 'https://sibling.example' },
+  ]) {
+    const answer = await world.browser().fetch('/auth/logout', {
+      method: 'POST',
+      body: 'x=1',
+      headers: { ...headers, 'content-type': 'application/x-www-form-urlencoded' },
+    })
+    assert.equal(answer.status, 403)
+    assert.deepEqual(answer.setCookies, [])
+  }
+  assert.equal((await world.browser().logout()).status, 200)
+})

@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict'
+import fs from 'node:fs'
+import { syncBuiltinESMExports } from 'node:module'
+import { PassThrough } from 'node:stream'
 import { test } from 'node:test'
 import { startGate } from '../support/gate.ts'
 import { startScriptedProvider } from '../support/scripted-provider.ts'
@@ -203,4 +206,25 @@ test('no token is in anything that the browser gets, in a whole visit (RFC 10017
     answers.map(({ headers, setCookies, text, url }) => [headers, setCookies, text, url]),
   )
   assert.doesNotMatch(everything, /access-token-number|refresh-token-number|eyJ[\w-]+\./)
+})
+
+test('a file that can’t be read costs its request alone, and odd ranges get the whole', async (t) => {
+  await using provider = await startScriptedProvider()
+  await using world = await startGate({ provider })
+  const browser = world.browser()
+  const whole = await browser.fetch('/favicon.svg')
+  for (const range of ['bytes=10-5', 'bytes=-5', 'bytes=0-3', 'lines=1']) {
+    const answer = await browser.fetch('/favicon.svg', { headers: { range } })
+    assert.deepEqual([answer.status, answer.text], [200, whole.text], range)
+  }
+  t.mock.method(fs, 'createReadStream', () => {
+    const file = new PassThrough()
+    setImmediate(() => file.destroy(new Error('EMFILE: too many open files')))
+    return file
+  })
+  syncBuiltinESMExports()
+  await assert.rejects(browser.fetch('/favicon.svg'))
+  t.mock.restoreAll()
+  syncBuiltinESMExports()
+  assert.equal((await browser.fetch('/favicon.svg')).text, whole.text)
 })

@@ -93,6 +93,7 @@ export function createPeople(people: readonly string[], clock: Clock) {
       return new Map([...state.endedUnheard].filter(([sid]) => sids.includes(sid)))
     },
     idleExpiresAt: () => new Date(state.lastSeenAt.getTime() + state.idleMs),
+    clearEnded: () => [],
   }
   return {
     state,
@@ -132,7 +133,6 @@ export async function startProxy(options: WorldOptions) {
   const proxy = createProxy({
     upstreams: options.upstreams,
     cookieNames: names,
-    clearCookies: [],
     sessions: people.sessions,
     tokens: {
       fresh:

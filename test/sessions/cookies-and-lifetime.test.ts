@@ -3,6 +3,7 @@ import { createHmac } from 'node:crypto'
 import { test } from 'node:test'
 import type { Me } from '../../shared/contract.ts'
 import { createClock } from '../support/clock.ts'
+import { createDatabase } from '../support/database.ts'
 import { sessionSecret, startGate } from '../support/gate.ts'
 import { startScriptedProvider } from '../support/scripted-provider.ts'
 import { until } from '../support/until.ts'
@@ -246,6 +247,40 @@ test('activity is written at most once a minute for a session, and never lost', 
     'the first after a minute is written',
     async () => (await written()) - atLogin > 60_000,
   )
+})
+
+test('who was seen last is written within the next gap, at the end of a process, and when the database is back', async () => {
+  await using provider = await startScriptedProvider()
+  await using database = await createDatabase()
+  const written = async () => {
+    const [row] = await database.query<{ at: Date }>('SELECT last_seen_at AS at FROM session')
+    return row?.at.getTime() ?? 0
+  }
+  const environment = { SESSION_IDLE_TIMEOUT: '8' } // so the gap is 2 s
+  const browser = await (async () => {
+    await using world = await startGate({ provider, database, environment })
+    const first = world.browser()
+    await first.login()
+    const atLogin = await written()
+    await first.fetch('/api/x')
+    assert.equal(await written(), atLogin)
+    await until('it is written without another request', async () => (await written()) > atLogin)
+
+    await database.query(
+      `CREATE FUNCTION fail() RETURNS trigger AS $$ BEGIN RAISE 'away' USING ERRCODE = '57P03'; END $$ LANGUAGE plpgsql`,
+    )
+    await database.query('CREATE TRIGGER fail BEFORE UPDATE ON session EXECUTE FUNCTION fail()')
+    await until('the next gap is over', async () => {
+      await first.fetch('/api/x')
+      return world.log.some(({ msg }) => msg.startsWith('activity of sessions was not written'))
+    })
+    await database.query('DROP TRIGGER fail ON session')
+    const before = await written()
+    await until('it is written in the next round', async () => (await written()) > before)
+    await first.fetch('/api/x')
+    return { first, before: await written() }
+  })()
+  assert.ok((await written()) > browser.before)
 })
 
 test('the time zone of the database makes no difference', async () => {

@@ -2,9 +2,12 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import type { IncomingMessage } from 'node:http'
 import { test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
 import pg from 'pg'
 import type { OwnSessions } from '../../shared/contract.ts'
 import { hashSessionId } from '../../server/sessions/session.ts'
+import { createDatabase } from '../support/database.ts'
+import { startLink } from '../support/faults.ts'
 import { startGate, startGateProcesses } from '../support/gate.ts'
 import { startScriptedProvider } from '../support/scripted-provider.ts'
 import { until } from '../support/until.ts'
@@ -272,10 +275,110 @@ test('a token’s end does not end a socket, and a long socket is looked at agai
   socket.send('still')
   assert.equal(String((await once(socket, 'message'))[0]), 'still')
   const closed = once(socket, 'close')
+  const events = endOf(await browser.open('/auth/events'))
   // Ended where nobody could tell us: by hand, in the database.
   await world.database.query('DELETE FROM session')
   const [code] = await Promise.race([closed, until('it is found out', () => false, 20_000)]).then(
     (result) => (Array.isArray(result) ? result : [0]),
   )
   assert.equal(code, 4401)
+  assert.match(await events, /revoked/)
+})
+
+test('a late answer to a session that its browser has replaced leaves the new cookies alone', async () => {
+  await using provider = await startScriptedProvider()
+  await using world = await startGateProcesses(2, { provider })
+  const there = world.processes[1]?.url ?? ''
+  const browser = world.browser()
+  await browser.login()
+  world.upstream.answer(() => undefined) // it never answers
+  const late = browser.fetch('/api/slow', { via: there })
+  await until('it is under way', () => world.upstream.seen.length === 1)
+  await browser.login()
+  const { status, setCookies } = await late
+  assert.deepEqual([status, setCookies], [401, []])
+  assert.equal((await browser.fetch('/auth/me', { via: there })).status, 200)
+})
+
+test('an end whose answer is lost on the way from the database is heard of all the same', async () => {
+  await using provider = await startScriptedProvider()
+  await using world = await startGateProcesses(1, { provider })
+  const [gate] = world.processes
+  const browser = world.browser()
+  await browser.login()
+  const before = browser.cookieHeader()
+  assert.equal((await browser.fetch('/api/x')).status, 200)
+  const events = await browser.open('/auth/events')
+
+  const other = new pg.Client({ connectionString: world.database.url })
+  await other.connect()
+  await other.query('BEGIN')
+  await other.query('SELECT FROM session FOR UPDATE')
+  const out = browser.logout()
+  await until('the end waits for us', async () => {
+    const waiting = `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`
+    return (await world.database.query(waiting)).length === 1
+  })
+  gate?.child.kill('SIGSTOP')
+  await other.query('ROLLBACK')
+  await other.end()
+  await until(
+    'it has ended',
+    async () => (await world.database.query('SELECT FROM session')).length === 0,
+  )
+  await delay(6000) // longer than a statement may take: the process gives it up before it reads the answer
+  gate?.child.kill('SIGCONT')
+  assert.equal((await out).status, 503)
+  assert.equal(JSON.parse(await endOf(events)).reason, 'logout')
+  assert.equal((await browser.fetch('/api/x', { headers: { cookie: before } })).status, 401)
+})
+
+test('what was remembered while the line to the others was cut is not believed when it is back', async () => {
+  await using provider = await startScriptedProvider()
+  await using database = await createDatabase()
+  const port = Number(new URL(database.url).port)
+  await using link = await startLink(() => port)
+  const url = new URL(database.url)
+  url.port = String(link.port)
+  await using world = await startGate({
+    ...{ provider, database },
+    environment: { DATABASE_URL: url.href },
+  })
+  const browser = world.browser()
+  await browser.login()
+  assert.equal((await browser.fetch('/api/x')).status, 200)
+  link.cut()
+  await database.query('DELETE FROM session') // another process, whose word nobody here can hear
+  const isListening = async () =>
+    (await (await fetch(`${world.appUrl}/readyz`)).text()).includes('"notifications":true')
+  await until('it is noticed', async () => !(await isListening()))
+  link.restore()
+  await until('it is back', isListening, 10_000)
+  assert.equal((await browser.fetch('/api/x')).status, 401)
+})
+
+test('visitors neither fill the table of security events nor keep others out of it (contract 2)', async () => {
+  await using provider = await startScriptedProvider()
+  await using world = await startGate({ provider })
+  const [visitor, browser] = [world.browser(), world.browser()]
+  const knock = async (at: number) => {
+    const cookie = `sid=${at}`
+    const handshake = browser.webSocket('/api/ws', { headers: { cookie, origin: 'null' } })
+    await assert.rejects(handshake, { status: 403 })
+    await visitor.fetch('/auth/callback?code=1&state=2')
+    const headers = { 'content-type': 'application/x-www-form-urlencoded' }
+    await visitor.fetch('/auth/backchannel-logout', {
+      method: 'POST',
+      headers,
+      body: 'logout_token=x',
+    })
+  }
+  await Promise.all(Array.from({ length: 40 }, (_, at) => knock(at)))
+  await browser.login()
+  const events = () => world.database.query<{ event: string }>('SELECT event FROM security_event')
+  await until('the login is stored', async () => (await events()).length > 0)
+  assert.deepEqual(
+    (await events()).map(({ event }) => event),
+    ['login_succeeded'],
+  )
 })

@@ -24,6 +24,8 @@ export interface Script {
     parameters: URLSearchParams,
   ) => void | Promise<void>
   metadata?: Record<string, unknown>
+  /** What the keys are answered with, when not 200. */
+  keysStatus?: number
 }
 
 export interface ScriptedProvider extends TestProvider {
@@ -188,7 +190,7 @@ export async function startScriptedProvider(script: Script = {}): Promise<Script
           ...provider.script.metadata,
         })
       case '/jwks':
-        return json(response, { keys: [jwk] })
+        return json(response, { keys: [jwk] }, provider.script.keysStatus)
       case '/authorize': {
         provider.lastAuthorization = url.searchParams
         const state = url.searchParams.get('state') ?? ''

@@ -336,3 +336,21 @@ test('a copy of the database holds no id of a cookie and no token (ASVS 14.2.4) 
     }
   }
 })
+
+test('a provider that is down makes nobody idle, who asks all the time (contract 2, 5) [T51,T123]', async () => {
+  const clock = createClock()
+  await using provider = await startScriptedProvider()
+  await using world = await startGate({ provider, clock })
+  const browser = world.browser()
+  await browser.login()
+  provider.script.refresh = (_request, response) => void response.writeHead(503).end()
+  for (let minutes = 0; minutes < 70; minutes += 10) {
+    clock.advance(600)
+    assert.equal((await browser.fetch('/api/x')).status, 503, `after ${minutes} minutes`)
+  }
+  delete provider.script.refresh
+  await until(
+    'the provider is asked again',
+    async () => (await browser.fetch('/api/x')).status === 200,
+  )
+})

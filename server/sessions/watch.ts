@@ -3,7 +3,7 @@
 import type { EndReason } from '../../shared/contract.ts'
 import type { Clock } from '../clock.ts'
 import { DatabaseUnavailable } from '../errors.ts'
-import type { LiveSession, SessionEnded, SessionIdHash } from '../sessions/session.ts'
+import type { LiveSession, SessionEnded, SessionIdHash } from './session.ts'
 
 /** A request, a stream or a WebSocket under way. */
 export interface Watched {
