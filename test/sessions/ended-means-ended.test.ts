@@ -354,6 +354,8 @@ test('what was remembered while the line to the others was cut is not believed w
   await until('it is noticed', async () => !(await isListening()))
   link.restore()
   await until('it is back', isListening, 10_000)
+  // Neither as a session, nor as a token of one.
+  assert.equal((await browser.open('/auth/sessions')).statusCode, 401)
   assert.equal((await browser.fetch('/api/x')).status, 401)
 })
 
