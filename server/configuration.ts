@@ -14,7 +14,6 @@ import {
   isLoopback,
   parseChoice,
   parseHttpUrl,
-  parseInteger,
   parseList,
   parseOrigin,
   parseText,
@@ -67,10 +66,10 @@ export function readConfiguration(environment: Environment): {
   secrets: Secrets
 } {
   const reader = createEnvironmentReader(environment)
-  const { read, readOptional, fault } = reader
+  const { read, readOptional, readInteger, fault } = reader
   const production = environment['NODE_ENV'] === 'production'
 
-  const port = read('PORT', '3000', parseInteger('the port', 0, 65_535), 3000)
+  const port = readInteger('PORT', 3000, 'the port', 0, 65_535)
   const appUrl = read(
     'APP_URL',
     'https://app.example',
@@ -86,17 +85,13 @@ export function readConfiguration(environment: Environment): {
   if (sameSite === 'none' && appUrl && !https) {
     fault('SESSION_SAMESITE', 'can be none only when APP_URL is https', 'lax')
   }
-  const idleTimeoutSeconds = read(
-    'SESSION_IDLE_TIMEOUT',
-    '3600',
-    parseInteger('seconds', 1, 31_536_000),
-    3600,
-  )
-  const absoluteTimeoutSeconds = read(
+  const idleTimeoutSeconds = readInteger('SESSION_IDLE_TIMEOUT', 3600, 'seconds', 1, 31_536_000)
+  const absoluteTimeoutSeconds = readInteger(
     'SESSION_ABSOLUTE_TIMEOUT',
-    '86400',
-    parseInteger('seconds', 1, 34_560_000),
     86_400,
+    'seconds',
+    1,
+    34_560_000,
   )
   if (idleTimeoutSeconds > absoluteTimeoutSeconds) {
     fault('SESSION_IDLE_TIMEOUT', 'must not be longer than SESSION_ABSOLUTE_TIMEOUT', '3600')
@@ -133,20 +128,15 @@ export function readConfiguration(environment: Environment): {
     },
     upstreams: readUpstreams(reader),
     session: { idleTimeoutSeconds, absoluteTimeoutSeconds, sameSite },
-    refreshBeforeSeconds: read('REFRESH_BEFORE', '300', parseInteger('seconds', 0, 86_400), 300),
-    webSocketsPerSession: read(
-      'WEBSOCKETS_PER_SESSION',
-      '50',
-      parseInteger('sockets', 1, 10_000),
-      50,
-    ),
+    refreshBeforeSeconds: readInteger('REFRESH_BEFORE', 300, 'seconds', 0, 86_400),
+    webSocketsPerSession: readInteger('WEBSOCKETS_PER_SESSION', 50, 'sockets', 1, 10_000),
     logLevel: read(
       'LOG_LEVEL',
       'info',
       parseChoice('debug', 'info', 'warn', 'error', 'silent'),
       'info',
     ),
-    processes: read('WEB_CONCURRENCY', '1', parseInteger('processes', 1, 64), 1),
+    processes: readInteger('WEB_CONCURRENCY', 1, 'processes', 1, 64),
   }
 
   const secrets: Secrets = {

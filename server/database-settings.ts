@@ -3,7 +3,6 @@ import {
   createEnvironmentReader,
   InvalidValue,
   parseChoice,
-  parseInteger,
   type Environment,
   type EnvironmentReader,
 } from './environment.ts'
@@ -39,7 +38,7 @@ function parseDatabaseUrl(text: string): string {
 
 /** TLS and pool. An `sslmode` that could fall back to plain text unnoticed is a fault. */
 export function readDatabaseSettings(
-  { read, readOptional, fault }: EnvironmentReader,
+  { read, readOptional, readInteger, fault }: EnvironmentReader,
   environment: Environment,
 ): DatabaseSettings {
   const certificateAuthority = readOptional('DATABASE_CA', '"$(cat ca.pem)"', (text) => {
@@ -71,6 +70,6 @@ export function readDatabaseSettings(
     parseChoice('verify', 'no-verify', 'off'),
     certificateAuthority ? 'verify' : fromUrl,
   )
-  const poolSize = read('DATABASE_POOL_SIZE', '5', parseInteger('connections', 2, 500), 5)
+  const poolSize = readInteger('DATABASE_POOL_SIZE', 5, 'connections', 2, 500)
   return { tls, certificateAuthority, poolSize }
 }

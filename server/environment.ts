@@ -2,7 +2,7 @@
 // all at once. It knows how to read, not what is read: the variables are in configuration.ts.
 
 /** One faulty variable: its name, what is wrong with it, and a value that would do. */
-export interface ConfigurationFault {
+interface ConfigurationFault {
   name: string
   problem: string
   example: string
@@ -11,7 +11,6 @@ export interface ConfigurationFault {
 /** Every faulty variable of a start. `main.ts` prints one line for each and exits with 78. */
 export class ConfigurationFaults extends Error {
   override readonly name = 'ConfigurationFaults'
-  readonly faults: readonly ConfigurationFault[]
 
   constructor(faults: readonly ConfigurationFault[]) {
     super(
@@ -19,7 +18,6 @@ export class ConfigurationFaults extends Error {
         .map(({ name, problem, example }) => `${name}: ${problem}, for example ${name}=${example}`)
         .join('\n'),
     )
-    this.faults = faults
   }
 }
 
@@ -30,34 +28,17 @@ export class InvalidValue extends Error {
 
 export type Environment = Readonly<Record<string, string | undefined>>
 
-export interface EnvironmentReader {
-  /** The value as `parse` gives it, `fallback` when unset or empty, and a fault when there is neither. */
-  read: <Value>(
-    name: string,
-    example: string,
-    parse: (text: string) => Value,
-    fallback?: Value,
-  ) => Value
-  /** As `read`, but `undefined` when unset or empty. */
-  readOptional: <Value>(
-    name: string,
-    example: string,
-    parse: (text: string) => Value,
-  ) => Value | undefined
-  isSet: (name: string) => boolean
-  /** Notes a fault that only a look at several variables can find. */
-  fault: (name: string, problem: string, example: string) => void
-  /** Throws all faults, if there is one. To be called after everything was read. */
-  throwFaults: () => void
-}
+export type EnvironmentReader = ReturnType<typeof createEnvironmentReader>
 
-export function createEnvironmentReader(environment: Environment): EnvironmentReader {
+export function createEnvironmentReader(environment: Environment) {
   const faults: ConfigurationFault[] = []
 
+  /** Notes a fault; the first of a variable counts. Also for what only a look at several can find. */
   const fault = (name: string, problem: string, example: string) => {
     if (!faults.some((known) => known.name === name)) faults.push({ name, problem, example })
   }
 
+  /** The value as `parse` gives it, `undefined` when unset, empty or faulty. */
   const readOptional = <Value>(name: string, example: string, parse: (text: string) => Value) => {
     const text = environment[name]?.trim()
     if (!text) return undefined
@@ -70,25 +51,30 @@ export function createEnvironmentReader(environment: Environment): EnvironmentRe
     }
   }
 
-  return {
-    fault,
-    readOptional,
-    isSet: (name) => Boolean(environment[name]?.trim()),
-    read: <Value>(
-      name: string,
-      example: string,
-      parse: (text: string) => Value,
-      fallback?: Value,
-    ) => {
-      const value = readOptional(name, example, parse) ?? fallback
-      if (value === undefined) fault(name, 'is missing', example)
-      // A missing value is a fault, and throwFaults runs before anyone can use it.
-      return value as Value
-    },
-    throwFaults: () => {
-      if (faults.length > 0) throw new ConfigurationFaults(faults)
-    },
+  /** As `readOptional`, with a `fallback`; a fault when there is neither. */
+  const read = <Value>(
+    name: string,
+    example: string,
+    parse: (text: string) => Value,
+    fallback?: Value,
+  ) => {
+    const value = readOptional(name, example, parse) ?? fallback
+    if (value === undefined) fault(name, 'is missing', example)
+    return value as Value // a missing one is a fault, and throwFaults runs before anyone can use it
   }
+
+  /** A count from `least` to `most`; the fallback is the example, too. */
+  const readInteger = (name: string, fallback: number, unit: string, least: number, most: number) =>
+    read(name, String(fallback), parseInteger(unit, least, most), fallback)
+
+  const isSet = (name: string) => Boolean(environment[name]?.trim())
+
+  /** Throws all faults, if there is one. To be called after everything was read. */
+  const throwFaults = () => {
+    if (faults.length > 0) throw new ConfigurationFaults(faults)
+  }
+
+  return { read, readOptional, readInteger, isSet, fault, throwFaults }
 }
 
 export function parseText(text: string): string {
@@ -103,7 +89,7 @@ export function parseChoice<Choice extends string>(...choices: Choice[]) {
   }
 }
 
-export function parseInteger(unit: string, minimum: number, maximum: number) {
+function parseInteger(unit: string, minimum: number, maximum: number) {
   return (text: string): number => {
     const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN
     if (!(value >= minimum && value <= maximum)) {

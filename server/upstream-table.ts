@@ -20,16 +20,7 @@ export interface Upstream {
   methods: readonly string[] | undefined
 }
 
-const upstreamKeys = [
-  'path',
-  'target',
-  'rewrite',
-  'websocket',
-  'auth',
-  'bearer',
-  'timeoutMs',
-  'methods',
-]
+const keys = ['path', 'target', 'rewrite', 'websocket', 'auth', 'bearer', 'timeoutMs', 'methods']
 const defaultTimeoutMs = 25_000 // Heroku's router gives up at 30 s
 const pathExpression = /^(\/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+$/
 
@@ -64,9 +55,9 @@ function parseUpstreams(text: string): Upstream[] {
 function parseUpstream(row: unknown): Upstream {
   if (typeof row !== 'object' || row === null) throw new InvalidValue('must hold objects')
   const fields = new Map<string, unknown>(Object.entries(row))
-  const unknown = [...fields.keys()].find((key) => !upstreamKeys.includes(key))
+  const unknown = [...fields.keys()].find((key) => !keys.includes(key))
   if (unknown)
-    throw new InvalidValue(`has an unknown key ${unknown} (known are ${upstreamKeys.join(', ')})`)
+    throw new InvalidValue(`has an unknown key ${unknown} (known are ${keys.join(', ')})`)
 
   const field = <Value>(
     key: string,

@@ -23,15 +23,13 @@ const keepAliveMs = 25_000 // Heroku's router cuts what is silent for 55 s
 const mostPerSession = 50
 const watchEveryMs = 1000
 
-export function createSessionEventStreams({
-  guard,
-  sessions,
-  clock,
-}: {
+interface Parts {
   guard: Guard
   sessions: Pick<Sessions, 'onEnded' | 'endedAmong' | 'idleExpiresAt'>
   clock: Clock
-}): SessionEventStreams {
+}
+
+export function createSessionEventStreams({ guard, sessions, clock }: Parts): SessionEventStreams {
   const streams = new Map<SessionIdHash, Set<Stream>>()
   const open = () => [...streams.values()].flatMap((ofSession) => [...ofSession])
   const watch = createSessionWatch({ sessions, clock, tickMs: watchEveryMs, open })

@@ -36,17 +36,14 @@ const lifetimeSeconds = 600
 const ownPart = /^[\w-]{16}$/ // behind the prefix
 const most = 5 // with more, the cookies would outgrow what servers take as a header
 
-export function createLoginCookies({
-  prefix,
-  secure,
-  vault,
-  clock,
-}: {
+interface Parts {
   prefix: string
   secure: boolean
   vault: Vault
   clock: Clock
-}): LoginCookies {
+}
+
+export function createLoginCookies({ prefix, secure, vault, clock }: Parts): LoginCookies {
   const nameOf = (state: string) =>
     prefix + createHash('sha256').update(state).digest('base64url').slice(0, 16)
   // Lax, because the provider's redirect to the callback comes from another site.

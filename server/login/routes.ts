@@ -30,7 +30,7 @@ import { ProviderStrategy, type LoggedIn, type StrategyOptions } from './strateg
 import { toUser } from './user.ts'
 
 export interface LoginEvents {
-  loginSucceeded: (request: Request, login: { label: string; subject: string }) => void
+  loginSucceeded: (request: Request, subject: string) => void
   loginFailed: (request: Request, code: string, cause: unknown) => void
 }
 
@@ -55,18 +55,8 @@ class InvalidState extends Error {
 }
 
 export function createLoginRoutes(parts: Parts): Router {
-  const {
-    configuration,
-    provider,
-    sessions,
-    tokens,
-    cookies,
-    loginCookies,
-    guard,
-    csrf,
-    clock,
-    events,
-  } = parts
+  const { configuration, provider, sessions, tokens, guard, csrf, clock, events } = parts
+  const { cookies, loginCookies } = parts
   const authenticator = new passport.Authenticator()
   authenticator.use(new ProviderStrategy(provider))
   authenticator.serializeUser<User>((user, done) => done(null, user as User)) // logIn below passes a User
@@ -186,7 +176,7 @@ export function createLoginRoutes(parts: Parts): Router {
         (transaction, sid) => tokens.keep(transaction, id, sid, grant),
       )
       request.facts.sessionLabel = born.label
-      events.loginSucceeded(request, { label: born.label, subject: claims.sub })
+      events.loginSucceeded(request, claims.sub)
       response.appendHeader(
         'Set-Cookie',
         cookies.issue({ id, expiresAt: born.expiresAt }, csrf.tokenFor({ id }), clock.now()),

@@ -1,7 +1,7 @@
 // `POST /auth/backchannel-logout` (OpenID Connect Back-Channel Logout 1.0): the provider says that a
 // session, or a person, is over. No cookie, no CSRF: the token's signature is the proof.
 import { createHash } from 'node:crypto'
-import type { RequestHandler } from 'express'
+import type { Request, RequestHandler } from 'express'
 import type { JWTPayload } from 'jose'
 import type { Clock } from '../clock.ts'
 import { DatabaseUnavailable, ProviderUnavailable, Refusal } from '../errors.ts'
@@ -11,26 +11,23 @@ import type { LogoutRequest, Sessions } from '../sessions/sessions.ts'
 import { isForm, readForm } from './form.ts'
 
 export interface BackChannelEvents {
-  backChannelLogout: (facts: { requestId: string; ip: string; ended: number }) => void
-  backChannelRefused: (facts: { requestId: string; ip: string; cause: unknown }) => void
+  backChannelLogout: (request: Request, ended: number) => void
+  backChannelRefused: (request: Request, error: Error) => void
 }
 
 const eventType = 'http://schemas.openid.net/event/backchannel-logout'
 const oldestSeconds = 600 // a token is sent when it is made; ASVS 10.5.5 asks for short lives
 
-export function createBackChannelLogout({
-  provider,
-  sessions,
-  clock,
-  events,
-}: {
+interface Parts {
   provider: Pick<Provider, 'verifyLogoutToken' | 'issuer'>
   sessions: Pick<Sessions, 'endByProvider'>
   clock: Clock
   events: BackChannelEvents
-}): RequestHandler {
+}
+
+export function createBackChannelLogout(parts: Parts): RequestHandler {
+  const { provider, sessions, clock, events } = parts
   return async (request, response) => {
-    const { requestId, ip } = request.facts
     try {
       const form = isForm(request) ? await readForm(request) : undefined
       const token = form?.get('logout_token')
@@ -42,12 +39,11 @@ export function createBackChannelLogout({
       )
       const ended = await sessions.endByProvider(logout)
       if (ended === 'replayed') throw new InvalidLogoutToken('jti seen before')
-      events.backChannelLogout({ requestId, ip, ended })
+      events.backChannelLogout(request, ended)
       response.status(200).json({ ended })
     } catch (error) {
-      const invalid = error instanceof InvalidLogoutToken || error instanceof Refusal
-      if (!invalid) throw error
-      events.backChannelRefused({ requestId, ip, cause: error })
+      if (!(error instanceof InvalidLogoutToken || error instanceof Refusal)) throw error
+      events.backChannelRefused(request, error)
       // §2.8: 400 also when the logout itself failed, and never 200; the provider may send it again.
       const failed = error instanceof DatabaseUnavailable || error instanceof ProviderUnavailable
       if (error instanceof Refusal) response.set(error.headers)

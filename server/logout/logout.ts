@@ -13,21 +13,17 @@ import { isForm, readForm } from './form.ts'
 /** The field by which a plain form, which can't set a header, proves itself. */
 const csrfField = 'csrf_token'
 
-export function createLogout({
-  crossSite,
-  guard,
-  sessions,
-  tokens,
-  provider,
-  cookies,
-}: {
+interface Parts {
   crossSite: Pick<CrossSiteRule, 'refuseElsewhere'>
   guard: Guard
   sessions: Pick<Sessions, 'end'>
   tokens: Pick<Tokens, 'read'>
   provider: Pick<Provider, 'revoke' | 'logoutUrl'>
   cookies: SessionCookies
-}): RequestHandler {
+}
+
+export function createLogout(parts: Parts): RequestHandler {
+  const { crossSite, guard, sessions, tokens, provider, cookies } = parts
   return async (request, response) => {
     // A form elsewhere comes without the Strict cookie, and its answer would take that cookie away all the same.
     crossSite.refuseElsewhere(request)

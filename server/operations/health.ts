@@ -11,19 +11,17 @@ export const live: RequestHandler = (_request, response) => {
   response.set('Cache-Control', 'no-store').json({ live: true })
 }
 
-/** 200 when the database answers, every migration is in and the provider is known; else 503 and which is missing. */
-export function createReady({
-  database,
-  provider,
-  isListening,
-  isStopping,
-}: {
+interface Parts {
   database: Pick<Database, 'query'>
   provider: Pick<Provider, 'isKnown'>
   /** Whether the other processes' messages come in. Without them it is slower, and still right: no reason not to be ready. */
   isListening: () => boolean
   isStopping: () => boolean
-}): RequestHandler {
+}
+
+/** 200 when the database answers, every migration is in and the provider is known; else 503 and which is missing. */
+export function createReady(parts: Parts): RequestHandler {
+  const { database, provider, isListening, isStopping } = parts
   // Whoever asks more often than once a second is told what was found for the one before.
   let found: { at: number; missing: ReturnType<typeof findMissing> } | undefined
   const lookOnce = () => {

@@ -69,10 +69,7 @@ export function describeError(error: unknown): unknown {
     'code' in error && (typeof error.code === 'string' || typeof error.code === 'number')
       ? error.code
       : undefined
-  const cause =
-    error.cause === undefined
-      ? undefined
-      : describeError(error.cause instanceof Error ? error.cause : undefined)
+  const cause = error.cause instanceof Error ? describeError(error.cause) : undefined
   return { name: error.name, message: error.message, code, stack: error.stack, cause }
 }
 

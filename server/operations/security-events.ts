@@ -2,27 +2,27 @@
 // that writes the log line, the row and the counter together, so that they can't drift apart. The names
 // of OWASP's logging vocabulary stand beside ours. No id, token or secret is ever part of an event.
 import type { IncomingMessage } from 'node:http'
-import type { EndReason } from '../../shared/contract.ts'
+import type { EndReason, ErrorCode } from '../../shared/contract.ts'
 import type { Clock } from '../clock.ts'
 import type { Database } from '../database/pool.ts'
 import { DatabaseUnavailable, type Refusal } from '../errors.ts'
 import type { LiveSession } from '../sessions/session.ts'
 import type { Log } from './log.ts'
 
-interface SecurityEvent {
-  event: string
-  /** OWASP Logging Vocabulary. */
-  owasp: string
+interface Facts {
   label?: string | undefined
   subject?: string | undefined
-  ip?: string | undefined
-  requestId?: string | undefined
+  ip?: string
+  requestId?: string
   detail?: Record<string, unknown>
   /** Logged and counted, but not stored. */
   withoutRow?: boolean
 }
 
-export interface SecurityEventsParts {
+/** Whose it was: the session's keyed hash and the provider's `sub`. */
+type Whose = Pick<LiveSession, 'label' | 'subject'>
+
+interface Parts {
   database: Pick<Database, 'query'>
   log: Log
   clock: Clock
@@ -35,8 +35,15 @@ const flushMs = 200
 
 export type SecurityEvents = ReturnType<typeof createSecurityEvents>
 
-export function createSecurityEvents(parts: SecurityEventsParts) {
-  const { database, log, clock, count } = parts
+// Refusals that say something about who knocked; the others are in the request log.
+const telling = new Map<ErrorCode, string>([
+  ['csrf_failed', 'malicious_csrf'],
+  ['cross_site', 'malicious_cors'],
+  ['rate_limited', 'excess_rate_limit_exceeded'],
+  ['session_expired', 'session_use_after_expire'],
+])
+
+export function createSecurityEvents({ database, log, clock, count }: Parts) {
   let waiting: object[] = []
   let timer: NodeJS.Timeout | undefined
   let writing: Promise<void> = Promise.resolve()
@@ -62,8 +69,9 @@ export function createSecurityEvents(parts: SecurityEventsParts) {
     }
   }
 
-  const record = ({ detail = {}, withoutRow = false, ...facts }: SecurityEvent) => {
-    const { event, owasp, label, subject, ip, requestId } = facts
+  /** `owasp` is what OWASP's Logging Vocabulary calls it. */
+  const record = (event: string, owasp: string, facts: Facts) => {
+    const { label, subject, ip, requestId, detail = {}, withoutRow = false } = facts
     count(event)
     log.info({ event, owasp, session: label, subject, ip, requestId, ...detail }, event)
     const now = clock.now()
@@ -74,15 +82,8 @@ export function createSecurityEvents(parts: SecurityEventsParts) {
     }
     if (withoutRow || rowsThisSecond >= rowsPerSecond) return
     rowsThisSecond += 1
-    waiting.push({
-      at: now,
-      event,
-      session_label: label,
-      subject,
-      ip,
-      request_id: requestId,
-      detail,
-    })
+    const ids = { session_label: label, request_id: requestId }
+    waiting.push({ at: now, event, subject, ip, detail, ...ids })
     timer ??= setTimeout(() => {
       writing = flush()
     }, flushMs)
@@ -98,132 +99,54 @@ export function createSecurityEvents(parts: SecurityEventsParts) {
   const isVisitor = ({ facts }: IncomingMessage) => facts.sessionLabel === undefined
 
   return {
-    loginSucceeded: (
-      request: IncomingMessage,
-      { label, subject }: { label: string; subject: string },
-    ) =>
-      record({
-        ...from(request),
-        event: 'login_succeeded',
-        owasp: 'authn_login_success,session_created',
-        label,
-        subject,
-      }),
+    loginSucceeded: (request: IncomingMessage, subject: string) => {
+      const facts = { ...from(request), subject }
+      record('login_succeeded', 'authn_login_success,session_created', facts)
+    },
 
     loginFailed: (request: IncomingMessage, code: string, cause: unknown) => {
-      record({
-        ...from(request),
-        withoutRow: code === 'invalid_state', // anybody can send one
-        event: 'login_failed',
-        owasp: 'authn_login_fail',
-        detail: { code },
-      })
+      const withoutRow = code === 'invalid_state' // anybody can send one
+      record('login_failed', 'authn_login_fail', { ...from(request), detail: { code }, withoutRow })
       log.debug({ err: cause, requestId: request.facts.requestId }, 'why a login failed')
     },
 
-    sessionEnded: ({
-      label,
-      subject,
-      reason,
-    }: {
-      label: string
-      subject: string
-      reason: EndReason
-    }) =>
-      record({
-        event:
-          reason === 'logout'
-            ? 'logout'
-            : reason === 'expired'
-              ? 'session_expired'
-              : 'session_revoked',
-        owasp: reason === 'expired' ? 'session_expired' : 'authn_token_revoked',
-        label,
-        subject,
-        detail: { reason },
-      }),
-
-    tokenRefreshed: ({ label, subject }: LiveSession) =>
-      record({
-        event: 'token_refreshed',
-        owasp: 'authn_token_created,session_renewed',
-        label,
-        subject,
-      }),
-
-    refreshFailed: (
-      { label, subject }: LiveSession,
-      { ended, fault }: { ended: boolean; fault: object },
-    ) =>
-      record({
-        event: 'refresh_failed',
-        owasp: ended ? 'authn_token_reuse' : 'authn_token_fail',
-        label,
-        subject,
-        detail: { ended, fault },
-      }),
-
-    backChannelLogout: ({
-      requestId,
-      ip,
-      ended,
-    }: {
-      requestId: string
-      ip: string
-      ended: number
-    }) =>
-      record({
-        event: 'backchannel_logout',
-        owasp: 'authn_token_revoked',
-        requestId,
-        ip,
-        detail: { ended },
-      }),
-
-    backChannelRefused: ({
-      requestId,
-      ip,
-      cause,
-    }: {
-      requestId: string
-      ip: string
-      cause: unknown
-    }) =>
-      record({
-        event: 'backchannel_logout_refused',
-        withoutRow: true, // anybody can send one
-        owasp: 'authn_token_fail',
-        requestId,
-        ip,
-        detail: { cause: cause instanceof Error ? cause.message : 'unknown' },
-      }),
-
-    /** A refusal that says something about who knocked; the others are in the request log. */
-    refused: (request: IncomingMessage, refusal: Refusal, kind: 'http' | 'upgrade') => {
-      const { code } = refusal
-      const known = {
-        csrf_failed: 'malicious_csrf',
-        cross_site: 'malicious_cors',
-        rate_limited: 'excess_rate_limit_exceeded',
-        session_expired: 'session_use_after_expire',
-      }
-      const owasp = code in known ? known[code as keyof typeof known] : 'authz_fail' // looked up in between
-      const refused = { ...from(request), owasp, withoutRow: isVisitor(request) }
-      if (kind === 'upgrade') record({ ...refused, event: 'websocket_refused', detail: { code } })
-      else if (code === 'session_expired') record({ ...refused, event: 'session_use_after_end' })
-      else if (code in known) record({ ...refused, event: code })
+    sessionEnded: ({ label, subject }: Whose, reason: EndReason) => {
+      const facts = { label, subject, detail: { reason } }
+      if (reason === 'logout') record('logout', 'authn_token_revoked', facts)
+      else if (reason === 'expired') record('session_expired', 'session_expired', facts)
+      else record('session_revoked', 'authn_token_revoked', facts)
     },
 
-    webSocketOpened: (facts: { requestId: string; sessionLabel: string | undefined }) =>
+    tokenRefreshed: ({ label, subject }: Whose) =>
+      record('token_refreshed', 'authn_token_created,session_renewed', { label, subject }),
+
+    refreshFailed: ({ label, subject }: Whose, detail: { ended: boolean; fault: object }) => {
+      const owasp = detail.ended ? 'authn_token_reuse' : 'authn_token_fail'
+      record('refresh_failed', owasp, { label, subject, detail })
+    },
+
+    backChannelLogout: (request: IncomingMessage, ended: number) =>
+      record('backchannel_logout', 'authn_token_revoked', { ...from(request), detail: { ended } }),
+
+    backChannelRefused: (request: IncomingMessage, { message }: Error) => {
+      const facts = { ...from(request), detail: { cause: message }, withoutRow: true } // anybody can send one
+      record('backchannel_logout_refused', 'authn_token_fail', facts)
+    },
+
+    refused: (request: IncomingMessage, { code }: Refusal, kind: 'http' | 'upgrade') => {
+      const known = telling.get(code)
+      const facts = { ...from(request), withoutRow: isVisitor(request) }
+      if (kind === 'upgrade')
+        record('websocket_refused', known ?? 'authz_fail', { ...facts, detail: { code } })
+      else if (known)
+        record(code === 'session_expired' ? 'session_use_after_end' : code, known, facts)
+    },
+
+    // Log lines alone: sockets come and go by the thousand, and a process may have no database to write to.
+    webSocketOpened: (facts: object) =>
       log.info({ ...facts, event: 'websocket_opened' }, 'websocket_opened'),
-
-    webSocketClosed: (facts: {
-      requestId: string
-      sessionLabel: string | undefined
-      reason: string
-      durationMs: number
-    }) => log.info({ ...facts, event: 'websocket_closed' }, 'websocket_closed'),
-
+    webSocketClosed: (facts: object) =>
+      log.info({ ...facts, event: 'websocket_closed' }, 'websocket_closed'),
     started: (detail: Record<string, unknown>) =>
       log.info({ event: 'started', owasp: 'sys_startup', ...detail }, 'started'),
     stopped: (detail: Record<string, unknown>) =>

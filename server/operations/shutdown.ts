@@ -33,8 +33,7 @@ export async function drain(gate: Drainable): Promise<boolean> {
   const { server } = gate
   const closed = new Promise<void>((resolve) => server.close(() => resolve()))
   const finish = async () => {
-    const longLived = gate.closeLongLived()
-    await Promise.all([longLived, closed])
+    await Promise.all([gate.closeLongLived(), closed])
     await gate[Symbol.asyncDispose]()
     return true
   }

@@ -17,15 +17,14 @@ export interface CrossSiteRule {
   preflightHeaders: (request: IncomingMessage) => Record<string, string>
 }
 
-export function createCrossSiteRule({
-  appUrl,
-  frontendOrigins,
-  sessionCookie,
-}: {
+interface Parts {
   appUrl: URL
   frontendOrigins: readonly string[]
   sessionCookie: string
-}): CrossSiteRule {
+}
+
+export function createCrossSiteRule(parts: Parts): CrossSiteRule {
+  const { appUrl, frontendOrigins, sessionCookie } = parts
   const allowed = new Set([appUrl.origin, ...frontendOrigins])
   const frontends = new Set(frontendOrigins)
   const vary = frontends.size > 0 ? { Vary: 'Origin' } : {}

@@ -25,19 +25,15 @@ export interface Guard {
   require: (request: IncomingMessage, response: ServerResponse) => Promise<LiveSession>
 }
 
-export function createGuard({
-  sessions,
-  cookies,
-  crossSite,
-  csrf,
-  clock,
-}: {
+interface Parts {
   sessions: Pick<Sessions, 'find'>
   cookies: SessionCookies
   crossSite: CrossSiteRule
   csrf: Csrf
   clock: Clock
-}): Guard {
+}
+
+export function createGuard({ sessions, cookies, crossSite, csrf, clock }: Parts): Guard {
   const look = async (
     request: IncomingMessage,
     response: ServerResponse,

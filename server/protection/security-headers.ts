@@ -11,16 +11,14 @@ declare module 'node:http' {
   }
 }
 
-/** `formTargets` are the origins, beside our own, to which a form's answer may lead: the provider's logout page. */
-export function createSecurityHeaders({
-  appUrl,
-  production,
-  formTargets,
-}: {
+interface Parts {
   appUrl: URL
   production: boolean
   formTargets: () => string | undefined
-}): RequestHandler {
+}
+
+/** `formTargets` are the origins, beside our own, to which a form's answer may lead: the provider's logout page. */
+export function createSecurityHeaders({ appUrl, production, formTargets }: Parts): RequestHandler {
   const https = appUrl.protocol === 'https:'
   // Vite's development server writes inline scripts and styles into the page; the build has none.
   const nonce = (_request: IncomingMessage, response: ServerResponse) =>

@@ -30,18 +30,15 @@ const requestTimeoutSeconds = 10
 const discoveryTimeoutSeconds = 5
 const readAgainMs = 3_600_000
 
-/** Starts to look for the provider's metadata at once, and goes on until disposed. */
-export function openDiscovery({
-  issuer,
-  clientId,
-  credentials,
-  log,
-}: {
+interface Parts {
   issuer: URL
   clientId: string
   credentials: ClientCredentials
   log: ProviderLog
-}): Discovery {
+}
+
+/** Starts to look for the provider's metadata at once, and goes on until disposed. */
+export function openDiscovery({ issuer, clientId, credentials, log }: Parts): Discovery {
   let known: KnownProvider | undefined
   let underWay: Promise<KnownProvider> | undefined
   let timer: NodeJS.Timeout | undefined

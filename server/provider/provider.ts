@@ -86,20 +86,16 @@ const algorithms = [
   'Ed25519',
 ]
 
-/** Starts to look for the provider's metadata in the background, and goes on until it has them; disposing stops that. */
-export function openProvider({
-  configuration,
-  appUrl,
-  credentials,
-  clock,
-  log,
-}: {
+interface Parts {
   configuration: Configuration['provider']
   appUrl: URL
   credentials: ClientCredentials
   clock: Clock
   log: ProviderLog
-}): Provider {
+}
+
+/** Starts to look for the provider's metadata in the background, and goes on until it has them; disposing stops that. */
+export function openProvider({ configuration, appUrl, credentials, clock, log }: Parts): Provider {
   const { issuer, clientId } = configuration
   const redirectUri = new URL(paths.callback, appUrl).href
   const targets = {

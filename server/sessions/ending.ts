@@ -4,10 +4,10 @@
 import { endReasons, type EndReason } from '../../shared/contract.ts'
 import { channel, type Notifications } from '../database/notifications.ts'
 import type { Queryable } from '../database/pool.ts'
-import type { SessionEnded, SessionIdHash } from './session.ts'
+import type { LiveSession, SessionEnded, SessionIdHash } from './session.ts'
 
 export interface SessionEvents {
-  sessionEnded: (ended: { label: string; subject: string; reason: EndReason }) => void
+  sessionEnded: (session: Pick<LiveSession, 'label' | 'subject'>, reason: EndReason) => void
 }
 
 /** Sessions whose rows are gone; `announce` is for after the commit. */
@@ -30,17 +30,14 @@ export interface Ending {
   onEnded: (listener: (ended: SessionEnded) => void) => () => void
 }
 
-export function createEnding({
-  database,
-  notifications,
-  label,
-  events,
-}: {
+interface Parts {
   database: Queryable
   notifications: Pick<Notifications, 'onMessage'>
   label: (sid: SessionIdHash) => string
   events: SessionEvents
-}): Ending {
+}
+
+export function createEnding({ database, notifications, label, events }: Parts): Ending {
   const listeners = new Set<(ended: SessionEnded) => void>()
 
   const announce = (ended: SessionEnded) => {
@@ -66,7 +63,7 @@ export function createEnding({
       count: gone.length,
       announce: () => {
         for (const { sid, subject } of gone) {
-          events.sessionEnded({ label: label(sid), subject, reason })
+          events.sessionEnded({ label: label(sid), subject }, reason)
           announce({ sid, reason })
         }
       },

@@ -10,28 +10,18 @@ const roundsToTidy = 12
 const batch = 500
 const securityEventsKept = '90 days'
 
-export interface Reaper extends AsyncDisposable {
-  /** One round; answers how many sessions it ended. */
-  reap: () => Promise<number>
-}
-
-export function createReaper({
-  database,
-  sessions,
-  clock,
-  log,
-}: {
+interface Parts {
   database: Database
   sessions: Pick<Sessions, 'endExpired'>
   clock: Clock
   log: DatabaseLog
-}): Reaper {
+}
+
+export function createReaper({ database, sessions, clock, log }: Parts): AsyncDisposable {
   const reap = async () => {
-    let ended = 0
-    for (let count: number | undefined = batch; count === batch; ended += count ?? 0) {
-      count = await sessions.endExpired(batch)
-    }
-    return ended
+    let count: number | undefined
+    do count = await sessions.endExpired(batch)
+    while (count === batch)
   }
 
   const tidy = async () => {
@@ -64,7 +54,6 @@ export function createReaper({
   timer.unref()
 
   return {
-    reap,
     [Symbol.asyncDispose]: async () => {
       clearInterval(timer)
       await round

@@ -79,14 +79,8 @@ interface Parts {
 
 const reaperLock = 4_210_017 // any number, the same in all processes
 
-export function createSessions({
-  database,
-  notifications,
-  lifetime,
-  clock,
-  events,
-  ...parts
-}: Parts): Sessions {
+export function createSessions(parts: Parts): Sessions {
+  const { database, notifications, lifetime, clock, events } = parts
   const { idleTimeoutSeconds, absoluteTimeoutSeconds } = lifetime
   const activity = createActivity({ database, clock, log: parts.log, idleTimeoutSeconds })
 

@@ -36,21 +36,17 @@ export interface Refresh {
   (session: LiveSession, version: number): Promise<RefreshResult>
 }
 
-export function createRefresh({
-  rows,
-  provider,
-  sessions,
-  notifications,
-  events,
-  log,
-}: {
+interface Parts {
   rows: TokenRows
   provider: Pick<Provider, 'refresh' | 'revoke'>
   sessions: Pick<Sessions, 'end'>
   notifications: Pick<Notifications, 'onMessage'>
   events: RefreshEvents
   log: DatabaseLog
-}): Refresh {
+}
+
+export function createRefresh(parts: Parts): Refresh {
+  const { rows, provider, sessions, notifications, events, log } = parts
   const waiting = new Map<string, Set<() => void>>()
   notifications.onMessage((message) => {
     if (!('sid' in message) || typeof message.sid !== 'string') return

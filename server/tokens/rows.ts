@@ -30,6 +30,8 @@ export interface TokenRows {
   replace: (session: LiveSession, version: number, grant: Grant) => Promise<boolean>
 }
 
+type Sealed = Pick<Grant, 'accessToken' | 'refreshToken' | 'idToken'>
+
 interface Row {
   sealed: Buffer
   version: number
@@ -46,8 +48,9 @@ export function createTokenRows(database: Queryable, vault: Vault): TokenRows {
 
   const open = (session: LiveSession, [row]: Row[]): ReadTokens => {
     if (!row) return { kind: 'gone' }
-    const opened = parseSealed(vault.open(row.sealed, session.sid, session.id))
-    if (!opened) return { kind: 'unreadable' }
+    const text = vault.open(row.sealed, session.sid, session.id)
+    if (text === undefined) return { kind: 'unreadable' }
+    const opened = JSON.parse(text) as Sealed // authenticated, so it is what `seal` wrote
     const grant = {
       ...opened,
       issuedAt: row.access_token_issued_at,
@@ -106,21 +109,5 @@ export function createTokenRows(database: Queryable, vault: Vault): TokenRows {
       )
       return replaced.length > 0
     },
-  }
-}
-
-function parseSealed(
-  text: string | undefined,
-): Pick<Grant, 'accessToken' | 'refreshToken' | 'idToken'> | undefined {
-  if (text === undefined) return undefined
-  const value: unknown = JSON.parse(text) // authenticated, so it is what `seal` wrote
-  if (typeof value !== 'object' || value === null || !('accessToken' in value)) return undefined
-  const read = (token: unknown) => (typeof token === 'string' ? token : undefined)
-  const accessToken = read(value.accessToken)
-  if (accessToken === undefined) return undefined
-  return {
-    accessToken,
-    refreshToken: 'refreshToken' in value ? read(value.refreshToken) : undefined,
-    idToken: 'idToken' in value ? read(value.idToken) : undefined,
   }
 }

@@ -56,21 +56,17 @@ const forcedAgainAfterMs = 10_000 // an API that refuses every token must not be
 const longestBackOffMs = 30_000
 const turnMs = 4 // 250 refreshes a second, about half of what a processor can do
 
-export function createTokens({
-  rows,
-  refresh,
-  sessions,
-  notifications,
-  clock,
-  refreshBeforeSeconds,
-}: {
+interface Parts {
   rows: TokenRows
   refresh: Refresh
   sessions: Pick<Sessions, 'end' | 'onEnded'>
   notifications: Pick<Notifications, 'listening' | 'onMessage' | 'onInterrupted'>
   clock: Clock
   refreshBeforeSeconds: number
-}): Tokens {
+}
+
+export function createTokens(parts: Parts): Tokens {
+  const { rows, refresh, sessions, notifications, clock, refreshBeforeSeconds } = parts
   const cache = createCache<SessionIdHash, CachedToken>(cacheBytes)
   const turn = createTurnstile(turnMs)
   const flights = new Map<SessionIdHash, Flight>()
