@@ -15,7 +15,7 @@ import { createSessionEventStreams } from './account/session-events.ts'
 import { systemClock, type Clock } from './clock.ts'
 import type { Configuration, Secrets } from './configuration.ts'
 import { openNotifications } from './database/notifications.ts'
-import { openDatabase } from './database/pool.ts'
+import { openDatabase, type Queryable } from './database/pool.ts'
 import {
   answerTo,
   BadRequest,
@@ -52,6 +52,7 @@ import { createTokens } from './tokens/tokens.ts'
 import { createVault, deriveServerKey } from './tokens/vault.ts'
 
 export interface Gate extends Drainable {
+  database: Queryable
   log: Log
   events: Pick<SecurityEvents, 'started' | 'stopped'>
 }
@@ -261,6 +262,7 @@ export async function createGate(
   const owned = opened.move()
   return {
     server,
+    database,
     log,
     events,
     closeLongLived: async () => {

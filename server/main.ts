@@ -1,25 +1,13 @@
 // The process: configuration, gate, listen, drain. Knows no embedded part: whoever starts it has set
 // the variables.
 import { once } from 'node:events'
-import { readConfiguration, type Configuration, type Secrets } from './configuration.ts'
+import { readConfiguration } from './configuration.ts'
 import { findMissingMigrations } from './database/migrations.ts'
-import { openDatabase } from './database/pool.ts'
 import { ConfigurationFaults } from './environment.ts'
 import { DatabaseUnavailable } from './errors.ts'
-import { createGate } from './gate.ts'
+import { createGate, type Gate } from './gate.ts'
 import { isPrimary, runWorkers } from './operations/cluster.ts'
-import type { Log } from './operations/log.ts'
 import { drain } from './operations/shutdown.ts'
-
-class MigrationsMissing extends Error {
-  override readonly name = 'MigrationsMissing'
-
-  constructor(missing: string[]) {
-    super(
-      `the database lacks ${missing.join(', ')}: run "npm run migrate" (Heroku's release phase does)`,
-    )
-  }
-}
 
 const longestEndMs = 25_000 // Heroku kills after 30 s
 
@@ -41,7 +29,13 @@ async function run(): Promise<number> {
   process.on('unhandledRejection', (error) =>
     log.error({ err: error }, 'a bug: nobody caught this'),
   )
-  await checkMigrations(configuration, secrets, log)
+  const missing = await findMissing(gate)
+  if (missing.length > 0) {
+    console.error(
+      `the database lacks ${missing.join(', ')}: run "npm run migrate" (Heroku's release phase does)`,
+    )
+    return 1
+  }
   server.listen(configuration.port)
   await once(server, 'listening')
   events.started({ port: configuration.port, origin: configuration.appUrl.origin, configuration })
@@ -53,19 +47,14 @@ async function run(): Promise<number> {
   return 0
 }
 
-/** Refuses a schema that is behind. A database that is down is no reason not to start: `/readyz` says so, and it comes back. */
-async function checkMigrations(
-  configuration: Configuration,
-  secrets: Secrets,
-  log: Log,
-): Promise<void> {
-  await using database = openDatabase(secrets.databaseUrl, configuration.database, log)
+/** What the schema is behind by. A database that is down is no reason not to start: `/readyz` says so, and it comes back. */
+async function findMissing({ database, log }: Gate): Promise<string[]> {
   try {
-    const missing = await findMissingMigrations(database)
-    if (missing.length > 0) throw new MigrationsMissing(missing)
+    return await findMissingMigrations(database)
   } catch (error) {
     if (!(error instanceof DatabaseUnavailable)) throw error
     log.warn({ err: error }, 'the database does not answer yet')
+    return []
   }
 }
 
@@ -76,7 +65,7 @@ try {
     console.error(error.message)
     process.exitCode = 78 // EX_CONFIG
   } else {
-    console.error(error instanceof MigrationsMissing ? error.message : error)
+    console.error(error)
     process.exitCode = 1
   }
 } finally {

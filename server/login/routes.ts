@@ -9,7 +9,6 @@ import {
   type Response,
 } from 'express'
 import session from 'express-session'
-import { randomPKCECodeVerifier } from 'openid-client'
 import passport from 'passport'
 import { paths, signInProblemPath, type User } from '../../shared/contract.ts'
 import type { Clock } from '../clock.ts'
@@ -18,7 +17,7 @@ import { BadRequest, DatabaseUnavailable, ProviderUnavailable } from '../errors.
 import type { Csrf } from '../protection/csrf.ts'
 import type { Guard } from '../protection/guard.ts'
 import { AuthorizationFailed, TokenExchangeFailed } from '../provider/faults.ts'
-import type { Provider } from '../provider/provider.ts'
+import type { LoggedIn, Provider } from '../provider/provider.ts'
 import type { SessionCookies } from '../sessions/cookie.ts'
 import { hashSessionId } from '../sessions/session.ts'
 import type { Sessions } from '../sessions/sessions.ts'
@@ -26,7 +25,7 @@ import type { SessionStore } from '../sessions/store.ts'
 import type { Tokens } from '../tokens/tokens.ts'
 import type { LoginCookies, LoginInProgress } from './login-cookie.ts'
 import { parseReturnTo } from './return-to.ts'
-import { ProviderStrategy, type LoggedIn, type StrategyOptions } from './strategy.ts'
+import { ProviderStrategy, type StrategyOptions } from './strategy.ts'
 import { toUser } from './user.ts'
 
 export interface LoginEvents {
@@ -65,7 +64,7 @@ export function createLoginRoutes(parts: Parts): Router {
     name: cookies.names.session,
     secret: [...parts.secrets],
     store: parts.store,
-    genid: () => randomBytes(32).toString('base64url'),
+    genid: createRandom,
     resave: false,
     saveUninitialized: false,
   })
@@ -110,9 +109,9 @@ export function createLoginRoutes(parts: Parts): Router {
     const maxAge = query.get('max_age')
     if (maxAge !== null && !/^\d{1,9}$/.test(maxAge)) throw new BadRequest()
     const login: LoginInProgress = {
-      state: randomBytes(32).toString('base64url'),
-      nonce: randomBytes(32).toString('base64url'),
-      codeVerifier: randomPKCECodeVerifier(),
+      state: createRandom(),
+      nonce: createRandom(),
+      codeVerifier: createRandom(), // RFC 7636 §4.1
       maxAgeSeconds: maxAge === null ? undefined : Number(maxAge),
       acrValues: query.get('acr_values') ?? undefined,
       returnTo: parseReturnTo(
@@ -209,6 +208,8 @@ export function createLoginRoutes(parts: Parts): Router {
     .get(paths.login, logIn)
     .get(paths.callback, expressSession, callback, notLookedFor)
 }
+
+const createRandom = () => randomBytes(32).toString('base64url')
 
 const passedOnNames = ['prompt', 'login_hint', 'max_age', 'acr_values', 'ui_locales']
 

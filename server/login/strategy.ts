@@ -2,15 +2,8 @@
 // neither state nor nonce to a provider with PKCE; this one is given the login that it belongs to.
 import type { Request } from 'express'
 import passport from 'passport'
-import type { IDToken } from 'openid-client'
-import type { Grant, Provider } from '../provider/provider.ts'
+import type { Provider } from '../provider/provider.ts'
 import type { LoginInProgress } from './login-cookie.ts'
-
-/** What a person comes back with. */
-export interface LoggedIn {
-  grant: Grant
-  claims: IDToken
-}
 
 export type StrategyOptions = passport.AuthenticateOptions &
   (

@@ -52,11 +52,10 @@ export function toRefreshFailure(error: unknown): RefreshFailure {
   const network = networkCode(error)
   if (network !== undefined)
     return { kind: lostCodes.has(network) ? 'lost' : 'unavailable', cause: error }
-  if (error instanceof openid.ClientError && error.code === 'OAUTH_TIMEOUT')
-    return { kind: 'lost', cause: error }
-  if (error instanceof openid.ClientError && error.code === 'OAUTH_PARSE_ERROR')
-    return { kind: 'lost', cause: error }
-  return { kind: 'unavailable', cause: error }
+  const isLost =
+    error instanceof openid.ClientError &&
+    (error.code === 'OAUTH_TIMEOUT' || error.code === 'OAUTH_PARSE_ERROR')
+  return { kind: isLost ? 'lost' : 'unavailable', cause: error }
 }
 
 /** The provider's keys could not be fetched: it answers too late, or with something else than 200, which has the general code. */

@@ -1,4 +1,4 @@
-// The OpenID provider as the gate sees it. Owns openid-client and jose: what they throw leaves this file
+// The OpenID provider as the gate sees it. This folder owns openid-client and jose: what they throw leaves it
 // as an outcome or as a refusal. The provider may be down, slow or wrong at any time; nothing here lets
 // that reach a session, but for the one answer that ends a grant: `invalid_grant`.
 import { decodeJwt, errors as joseErrors, jwtVerify, type JWTPayload } from 'jose'
@@ -33,6 +33,12 @@ export interface Grant {
   expiresAt: Date
 }
 
+/** What a person comes back with. */
+export interface LoggedIn {
+  grant: Grant
+  claims: openid.IDToken
+}
+
 /** `subject` is that of a refreshed ID token, when one came. */
 export type RefreshOutcome =
   | { kind: 'granted'; grant: Grant; subject: string | undefined }
@@ -54,10 +60,7 @@ export interface Provider extends Disposable {
   /** Where a person logs in. Throws `ProviderUnavailable`. */
   authorizationUrl: (checks: AuthorizationChecks, passedOn: Record<string, string>) => Promise<URL>
   /** Spends the code. Throws `AuthorizationFailed`, `TokenExchangeFailed`, `ProviderUnavailable`. */
-  exchangeCode: (
-    callbackUrl: URL,
-    checks: AuthorizationChecks,
-  ) => Promise<{ grant: Grant; claims: openid.IDToken }>
+  exchangeCode: (callbackUrl: URL, checks: AuthorizationChecks) => Promise<LoggedIn>
   refresh: (refreshToken: string) => Promise<RefreshOutcome>
   /** RFC 7009, if the provider publishes an endpoint. Never throws; answers whether it was done. */
   revoke: (refreshToken: string) => Promise<boolean>
@@ -72,19 +75,7 @@ export interface Provider extends Disposable {
 const assumedLifetimeSeconds = 300 // for an access token that says nothing of its end
 const longestLifetimeSeconds = 365 * 24 * 3600 // for one that says "never" with a number that no date can hold
 // Signatures that only the provider can make; never `none`, never a secret that both sides know.
-const algorithms = [
-  'RS256',
-  'RS384',
-  'RS512',
-  'PS256',
-  'PS384',
-  'PS512',
-  'ES256',
-  'ES384',
-  'ES512',
-  'EdDSA',
-  'Ed25519',
-]
+const algorithms = 'RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512 EdDSA Ed25519'.split(' ')
 
 interface Parts {
   configuration: Configuration['provider']
@@ -184,16 +175,10 @@ export function openProvider({ configuration, appUrl, credentials, clock, log }:
     },
 
     refresh: async (refreshToken) => {
-      let provider: KnownProvider
       try {
-        provider = await discovery.know()
-      } catch (error) {
-        if (!(error instanceof ProviderUnavailable)) throw error
-        return { kind: 'unavailable', cause: error }
-      }
-      const askedAt = clock.now()
-      try {
-        const answer = await openid.refreshTokenGrant(provider.client, refreshToken, targets)
+        const { client } = await discovery.know()
+        const askedAt = clock.now()
+        const answer = await openid.refreshTokenGrant(client, refreshToken, targets)
         // Its ID token came over TLS from the token endpoint (OpenID Connect Core §3.1.3.7, 6): to fetch
         // a key for it now could cost a grant that has been rotated already.
         return { kind: 'granted', grant: toGrant(answer, askedAt), subject: answer.claims()?.sub }

@@ -12,8 +12,11 @@ import {
   UpgradeUnsupported,
   UpstreamTimeout,
 } from '../errors.ts'
-import type { Found, LiveSession, SessionIdHash } from '../sessions/session.ts'
-import type { TokenOutcome } from '../tokens/tokens.ts'
+import type { CrossSiteRule } from '../protection/cross-site.ts'
+import type { Csrf } from '../protection/csrf.ts'
+import type { LiveSession } from '../sessions/session.ts'
+import type { Sessions } from '../sessions/sessions.ts'
+import type { Tokens } from '../tokens/tokens.ts'
 import type { Upstream } from '../upstream-table.ts'
 import type { UpstreamTable } from './upstreams.ts'
 
@@ -49,16 +52,10 @@ export const lateFor = {
 }
 
 export interface AdmissionParts {
-  sessions: {
-    find: (cookieHeader: string | undefined) => Promise<Found>
-    seen: (session: LiveSession) => void
-    clearEnded: (sid: SessionIdHash) => readonly string[]
-  }
-  tokens: {
-    fresh: (session: LiveSession, options?: { rejected?: string }) => Promise<TokenOutcome>
-  }
-  crossSite: { check: (request: IncomingMessage, kind: 'http' | 'upgrade') => void }
-  csrf: { check: (request: IncomingMessage, session: LiveSession) => void }
+  sessions: Pick<Sessions, 'find' | 'seen' | 'clearEnded'>
+  tokens: Pick<Tokens, 'fresh'>
+  crossSite: Pick<CrossSiteRule, 'check'>
+  csrf: Pick<Csrf, 'check'>
 }
 
 export interface Admission {

@@ -18,6 +18,25 @@ export function passInformation(
   }
 }
 
+/** RFC 9112 §7.1.2: only chunks can be followed by trailers. */
+export function canHaveTrailers(
+  { request, response }: { request: IncomingMessage; response: ServerResponse },
+  { headers, statusCode }: IncomingMessage,
+): boolean {
+  const hasBody = request.method !== 'HEAD' && statusCode !== 204 && statusCode !== 304
+  const isChunked = headers['transfer-encoding'] !== undefined
+  return hasBody && isChunked && response.useChunkedEncodingByDefault
+}
+
+/** Without chunks (HTTP/1.0) the end of a body is the end of its connection: one that is cut must not end in order. */
+export function resetWhenCut(response: ServerResponse): void {
+  const destroy = response.destroy.bind(response)
+  response.destroy = (error) => {
+    if (!response.writableEnded) response.socket?.resetAndDestroy() // what has all been said is not cut
+    return destroy(error)
+  }
+}
+
 /** Copies it with back-pressure; trailers follow, and the head does not wait for a first byte. */
 export function passBody(answer: IncomingMessage, response: ServerResponse): void {
   const length = Number(answer.headers['content-length'] ?? Number.NaN)

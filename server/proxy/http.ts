@@ -1,14 +1,7 @@
-// The relay of a request and its answer, on http-proxy-middleware. The life of an exchange:
-//
-//   admission ──▶ asked ──first byte──▶ answering ──▶ over
-//      │            │ └─401 invalid_token─▶ renewing ─▶ asked (once)
-//      │            └───stale connection──────────────▶ asked (once)
-//      └────────────┴── refused: client gone, time out, session over, upstream gone ──▶ over
-//
-// What ends while answering is cut, never closed as if it were complete.
+// The relay of requests and their answers, on http-proxy-middleware: what is decided about an exchange,
+// and said of it. What an exchange is, and the picture of its life, is in exchange.ts.
 import http, {
   STATUS_CODES,
-  type ClientRequest,
   type IncomingHttpHeaders,
   type IncomingMessage,
   type ServerResponse,
@@ -25,13 +18,16 @@ import {
   toRefusal,
   UpstreamUnreachable,
 } from '../errors.ts'
-import type { LiveSession, SessionIdHash } from '../sessions/session.ts'
+import type { CrossSiteRule } from '../protection/cross-site.ts'
+import type { LiveSession } from '../sessions/session.ts'
+import type { Sessions } from '../sessions/sessions.ts'
+import type { Watched } from '../sessions/watch.ts'
 import type { Upstream } from '../upstream-table.ts'
-import { lateFor, type Admission, type Admitted, type Knock } from './admission.ts'
-import { passBody, passInformation } from './answer.ts'
+import { lateFor, type Admission, type Admitted } from './admission.ts'
+import { canHaveTrailers, passBody, passInformation, resetWhenCut } from './answer.ts'
+import { carry, exchangeOf, isRepeatable, release, stopTimer, type Exchange } from './exchange.ts'
 import type { HeaderRules } from './headers.ts'
 import { createOpenList, type Listed, type OpenList } from './open-list.ts'
-import type { Watched } from '../sessions/watch.ts'
 import { originOf, type UpstreamTable } from './upstreams.ts'
 
 export interface HttpRelayParts {
@@ -39,15 +35,11 @@ export interface HttpRelayParts {
   table: UpstreamTable
   admission: Admission
   rules: HeaderRules
-  crossSite: {
-    isPreflight: (request: IncomingMessage) => boolean
-    corsHeaders: (request: IncomingMessage) => Record<string, string>
-    preflightHeaders: (request: IncomingMessage) => Record<string, string>
-  }
+  crossSite: Pick<CrossSiteRule, 'isPreflight' | 'corsHeaders' | 'preflightHeaders'>
   events: {
     refused: (request: IncomingMessage, refusal: Refusal, kind: 'http' | 'upgrade') => void
   }
-  sessions: { clearEnded: (sid: SessionIdHash) => readonly string[] }
+  sessions: Pick<Sessions, 'clearEnded'>
   /** How many requests may be under way at once; the next one is refused. */
   requestLimit: number
 }
@@ -60,28 +52,8 @@ export interface HttpRelay extends Disposable {
   endStreams: () => void
 }
 
-interface Exchange extends Knock, Watched, Listed {
-  readonly response: ServerResponse
-  readonly cors: Record<string, string>
-  /** As it came: `request.headers` becomes what the upstream gets. */
-  readonly hasBody: boolean
-  timer: NodeJS.Timeout | undefined
-  session: LiveSession | undefined
-  admitted: Admitted | undefined
-  outgoing: IncomingHttpHeaders | undefined
-  upstreamRequest: ClientRequest | undefined
-  isEventStream: boolean
-  hasRepeated: boolean
-  hasRenewed: boolean
-  /** Answered, refused or abandoned: whatever still comes back is not for anyone. */
-  isOver: boolean
-}
-
 /** Node's own servers close an idle connection after 5 s: ours must be gone before that (RFC 9112 §9.5). */
 const idleConnectionMs = 4000
-
-// RFC 9110 §9.2.2
-const idempotentMethods = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE'])
 
 export function createHttpRelay(parts: HttpRelayParts): HttpRelay {
   const { table, admission, rules, crossSite, events } = parts
@@ -133,23 +105,12 @@ export function createHttpRelay(parts: HttpRelayParts): HttpRelay {
   const hops = new Map(parts.upstreams.map((upstream) => [upstream, createHop(upstream)]))
 
   /** Sends it, as it stands in the exchange. Called again for a repetition. */
-  const ask = (
-    exchange: Exchange,
-    { upstream, target }: Admitted,
-    headers: IncomingHttpHeaders,
-  ) => {
+  const ask = (exchange: Exchange, { upstream, target }: Admitted) => {
     const { request, response } = exchange
-    // Changed here and not in `proxyReq`, which is skipped for some requests, and too late for others.
     request.url = target
-    request.headers = headers
     // The library pipes every request; for one without a body that is 5 % of the gate's time (measured).
     if (!exchange.hasBody) request.pipe = endInsteadOfPiping
     void hops.get(upstream)?.middleware(request, response)
-  }
-
-  const release = (exchange: Exchange) => {
-    exchange.isOver = true
-    stopTimer(exchange)
   }
 
   const refuse = (exchange: Exchange, error: unknown) => {
@@ -173,14 +134,14 @@ export function createHttpRelay(parts: HttpRelayParts): HttpRelay {
   }
 
   const upstreamFailed = (exchange: Exchange, error: Error) => {
-    const { response, upstreamRequest, admitted, outgoing } = exchange
+    const { response, upstreamRequest, admitted } = exchange
     if (exchange.isOver) return
     if (response.headersSent) return void response.destroy()
     // RFC 9112 §9.3.1: the connection was closed while we took it from the pool; nothing was done.
     const isStale = upstreamRequest?.reusedSocket === true && isReset(error)
-    if (isStale && admitted && outgoing && isRepeatable(exchange) && !exchange.hasRepeated) {
+    if (isStale && admitted && isRepeatable(exchange) && !exchange.hasRepeated) {
       exchange.hasRepeated = true
-      return ask(exchange, admitted, outgoing)
+      return ask(exchange, admitted)
     }
     return refuse(exchange, new UpstreamUnreachable({ cause: error }))
   }
@@ -189,10 +150,10 @@ export function createHttpRelay(parts: HttpRelayParts): HttpRelay {
     // Not for another protocol, or Node had told us so: it promises one and is the end of nothing.
     if (answer.statusCode === 101) return refuse(exchange, new UpstreamUnreachable())
     if (answer.statusCode === 401 && saysInvalidToken(answer)) {
-      const { session, admitted, outgoing } = exchange
-      if (session && admitted && outgoing && isRepeatable(exchange) && !exchange.hasRenewed) {
+      const { session, admitted } = exchange
+      if (session && admitted && isRepeatable(exchange) && !exchange.hasRenewed) {
         exchange.hasRenewed = true
-        return void renew(exchange, answer, session, admitted, outgoing)
+        return void renew(exchange, answer, session, admitted)
       }
     }
     return pass(exchange, answer)
@@ -204,7 +165,6 @@ export function createHttpRelay(parts: HttpRelayParts): HttpRelay {
     answer: IncomingMessage,
     session: LiveSession,
     admitted: Admitted,
-    outgoing: IncomingHttpHeaders,
   ) => {
     exchange.waitsFor = 'provider'
     let token: string | undefined
@@ -225,27 +185,21 @@ export function createHttpRelay(parts: HttpRelayParts): HttpRelay {
       dropped?.on('error', () => {})
     }
     answer.resume()
-    outgoing.authorization = `Bearer ${token}`
-    return ask(exchange, admitted, outgoing)
+    exchange.request.headers.authorization = `Bearer ${token}`
+    return ask(exchange, admitted)
   }
 
   const pass = (exchange: Exchange, answer: IncomingMessage) => {
     const { request, response } = exchange
     const status = answer.statusCode ?? 502
     stopTimer(exchange)
-    const withTrailers =
-      answer.headers['transfer-encoding'] !== undefined &&
-      response.useChunkedEncodingByDefault &&
-      request.method !== 'HEAD' &&
-      status !== 204 &&
-      status !== 304
     exchange.isEventStream =
       answer.headers['content-type']?.startsWith('text/event-stream') ?? false
     if (exchange.isEventStream && isClosing) return refuse(exchange, new ShuttingDown())
     const headers = rules.forBrowser(answer, {
       requestId: request.facts.requestId,
       onSession: exchange.session !== undefined,
-      withTrailers,
+      withTrailers: canHaveTrailers(exchange, answer),
       cors: exchange.cors,
       setCookies: exchange.setCookies,
     })
@@ -281,7 +235,6 @@ export function createHttpRelay(parts: HttpRelayParts): HttpRelay {
       timer: undefined,
       session: undefined,
       admitted: undefined,
-      outgoing: undefined,
       upstreamRequest: undefined,
       isEventStream: false,
       hasRepeated: false,
@@ -315,8 +268,9 @@ export function createHttpRelay(parts: HttpRelayParts): HttpRelay {
       // Whoever left while we looked has closed everything that would have ended the upstream's request.
       if (exchange.isOver || response.destroyed) return
       exchange.admitted = admitted
-      exchange.outgoing = rules.forUpstream(request, 'http', admitted)
-      ask(exchange, admitted, exchange.outgoing)
+      // Changed here and not in `proxyReq`, which is skipped for some requests, and too late for others.
+      request.headers = rules.forUpstream(request, 'http', admitted)
+      ask(exchange, admitted)
     } catch (error) {
       refuse(exchange, error)
       if (!(error instanceof Refusal)) throw error
@@ -344,37 +298,12 @@ export function createHttpRelay(parts: HttpRelayParts): HttpRelay {
   }
 }
 
-// The library hands its events the request: it carries the exchange, because a WeakMap of all of them
-// would cost more than all our other work.
-const exchangeKey = Symbol('exchange')
-interface CarryingRequest extends IncomingMessage {
-  [exchangeKey]?: Exchange
-}
-
-function carry(request: CarryingRequest, exchange: Exchange): void {
-  request[exchangeKey] = exchange
-}
-
-function exchangeOf(request: CarryingRequest): Exchange | undefined {
-  return request[exchangeKey]
-}
-
 function isReset(error: Error): boolean {
   return 'code' in error && (error.code === 'ECONNRESET' || error.code === 'EPIPE')
 }
 
-/** Whether sending it twice is the same as sending it once, and can be done: a body is gone once sent. */
-function isRepeatable({ request: { method = '' }, hasBody }: Exchange): boolean {
-  return idempotentMethods.has(method) && !hasBody
-}
-
 function hasBody(headers: IncomingHttpHeaders): boolean {
   return (headers['content-length'] ?? '0') !== '0' || headers['transfer-encoding'] !== undefined
-}
-
-function stopTimer(exchange: Exchange): void {
-  clearTimeout(exchange.timer)
-  exchange.timer = undefined // so that nobody starts it again
 }
 
 function saysInvalidToken({ headers }: IncomingMessage): boolean {
@@ -387,13 +316,4 @@ function endInsteadOfPiping<Destination extends NodeJS.WritableStream>(
 ): Destination {
   destination.end()
   return destination
-}
-
-/** Without chunks (HTTP/1.0) the end of a body is the end of its connection: one that is cut must not end in order. */
-function resetWhenCut(response: ServerResponse): void {
-  const destroy = response.destroy.bind(response)
-  response.destroy = (error) => {
-    if (!response.writableEnded) response.socket?.resetAndDestroy() // what has all been said is not cut
-    return destroy(error)
-  }
 }

@@ -18,7 +18,9 @@ import {
   toRefusal,
   UpstreamUnreachable,
 } from '../errors.ts'
+import type { CrossSiteRule } from '../protection/cross-site.ts'
 import type { LiveSession, SessionIdHash } from '../sessions/session.ts'
+import type { Sessions } from '../sessions/sessions.ts'
 import type { Upstream } from '../upstream-table.ts'
 import { lateFor, type Admission, type Knock } from './admission.ts'
 import type { HeaderRules } from './headers.ts'
@@ -42,9 +44,9 @@ export interface WebSocketRelayParts {
   upstreams: readonly Upstream[]
   admission: Admission
   rules: HeaderRules
-  crossSite: { corsHeaders: (request: IncomingMessage) => Record<string, string> }
+  crossSite: Pick<CrossSiteRule, 'corsHeaders'>
   events: WebSocketEvents
-  sessions: { clearEnded: (sid: SessionIdHash) => readonly string[] }
+  sessions: Pick<Sessions, 'clearEnded'>
   socketsPerSession: number
   socketLimit: number
   tickMs: number
