@@ -1,9 +1,6 @@
 // The composition root: every part is made here, once, and wired in the order in which a request meets
 // it. Three doors: the proxied paths (the hot path, without Express), `/auth` and operations, the client.
-import http, { type ServerResponse } from 'node:http'
-import { Socket } from 'node:net'
-import type { Duplex } from 'node:stream'
-import express, { Router, type ErrorRequestHandler } from 'express'
+import express, { Router } from 'express'
 import { paths } from '../shared/contract.ts'
 import { createMe, createRefreshRoute } from './account/me.ts'
 import {
@@ -16,23 +13,17 @@ import { systemClock, type Clock } from './clock.ts'
 import type { Configuration, Secrets } from './configuration.ts'
 import { openNotifications } from './database/notifications.ts'
 import { openDatabase, type Queryable } from './database/pool.ts'
-import {
-  answerTo,
-  BadRequest,
-  HeadersTooLarge,
-  NotFound,
-  rawAnswerTo,
-  toRefusal,
-} from './errors.ts'
-import { createLoginCookies } from './login/login-cookie.ts'
+import { NotFound } from './errors.ts'
 import { createLoginRoutes } from './login/routes.ts'
 import { createBackChannelLogout } from './logout/back-channel.ts'
 import { createLogout } from './logout/logout.ts'
+import { createConnections } from './operations/connections.ts'
+import { createErrorAnswer } from './operations/error-answer.ts'
 import { createReady, live } from './operations/health.ts'
 import { createLog, createRequestLog, type Log } from './operations/log.ts'
 import { createMetrics } from './operations/metrics.ts'
 import { createSecurityEvents, type SecurityEvents } from './operations/security-events.ts'
-import { watchUnusedConnections, type Drainable } from './operations/shutdown.ts'
+import type { Drainable } from './operations/shutdown.ts'
 import { openPages } from './pages.ts'
 import { createCrossSiteRule } from './protection/cross-site.ts'
 import { createCsrf } from './protection/csrf.ts'
@@ -45,7 +36,6 @@ import { createArrival } from './request-facts.ts'
 import { createSessionCookies } from './sessions/cookie.ts'
 import { createReaper } from './sessions/reaper.ts'
 import { createSessions } from './sessions/sessions.ts'
-import { SessionStore } from './sessions/store.ts'
 import { createRefresh } from './tokens/refresh.ts'
 import { createTokenRows } from './tokens/rows.ts'
 import { createTokens } from './tokens/tokens.ts'
@@ -135,27 +125,14 @@ export async function createGate(
   )
 
   // `/auth`
-  const secure = appUrl.protocol === 'https:'
-  const loginCookies = createLoginCookies({
-    prefix: cookies.names.loginPrefix,
-    secure,
-    vault: createVault(secrets.session, 'login cookie'),
-    clock,
-  })
-  const store = new SessionStore(database)
   const eventStreams = opened.use(createSessionEventStreams({ guard, sessions, clock }))
   const loginRoutes = createLoginRoutes({
     configuration,
     secrets: secrets.session,
-    ...{ provider, sessions, store, tokens, cookies, loginCookies, guard, csrf, clock, events },
+    ...{ database, provider, sessions, tokens, cookies, guard, csrf, clock, events },
   })
   const auth = Router({ caseSensitive: true, strict: true })
-    .use((request, response, next) => {
-      response.set({ 'Cache-Control': 'no-store', ...crossSite.corsHeaders(request) })
-      if (crossSite.isPreflight(request))
-        response.set(crossSite.preflightHeaders(request)).status(204).end()
-      else next()
-    })
+    .use(crossSite.forExpress)
     .use([paths.login, paths.callback], createLoginLimit())
     .use(createAuthLimit())
     .use(loginRoutes)
@@ -171,27 +148,9 @@ export async function createGate(
     .post(paths.logout, createLogout({ crossSite, guard, sessions, tokens, provider, cookies }))
     .post(paths.backChannelLogout, createBackChannelLogout({ provider, sessions, clock, events }))
 
-  const server = http.createServer({
-    keepAliveTimeout: 95_000, // above that of the router in front, which reuses connections for 90 s
-    headersTimeout: 96_000,
-    requestTimeout: 0, // an upload may take as long as it takes; its headers may not
-    keepAlive: true, // of TCP: a browser that vanished from a quiet stream is noticed
-    keepAliveInitialDelay: 30_000,
-    shouldUpgradeCallback: ({ headers }) => headers.upgrade?.toLowerCase() === 'websocket',
-  })
-  const closeUnused = watchUnusedConnections(server)
+  // The door, and the client behind it
+  const { server, closeUnused, isAnswering } = createConnections()
   const pages = opened.use(await openPages(production, server))
-
-  const errorAnswer: ErrorRequestHandler = (error: unknown, request, response, _next) => {
-    // Express's router throws it for a path that can't be decoded.
-    const refusal = error instanceof URIError ? new BadRequest() : toRefusal(error)
-    if (refusal.status === 500)
-      log.error({ err: error, requestId: request.facts.requestId }, 'a request failed')
-    events.refused(request, refusal, 'http')
-    if (response.headersSent) return response.destroy()
-    const { status, headers, body } = answerTo(refusal, request.facts.requestId)
-    return response.writeHead(status, { ...headers }).end(JSON.stringify(body))
-  }
 
   const app = express()
   app.disable('x-powered-by').disable('etag').enable('case sensitive routing')
@@ -207,14 +166,13 @@ export async function createGate(
     }),
   )
   app.get(paths.metrics, metrics.handler(secrets.metricsToken))
-  app.use((request, _response, next) =>
-    isUnder(paths.auth, request.path) ? auth(request, _response, next) : next(),
-  )
-  app.use((request, _response, next) =>
-    next(isUnder(paths.auth, request.path) ? new NotFound() : undefined),
-  )
+  app.use((request, response, next) => {
+    // Below `/auth` nothing falls through to the client.
+    if (!isUnder(paths.auth, request.path)) return next()
+    return auth(request, response, (error?: unknown) => next(error ?? new NotFound()))
+  })
   app.use(pages.handler)
-  app.use(errorAnswer)
+  app.use(createErrorAnswer({ log, events }))
 
   const logBug = (error: unknown) => log.error({ err: error }, 'a proxied request failed') // answered already
   const arrive = createArrival(configuration.trustedProxies)
@@ -225,7 +183,6 @@ export async function createGate(
   })
   server.on('request', (request, response) => {
     arrive(request)
-    request.socket.lastResponse = response
     logRequest(request, response)
     if (stopping) response.shouldKeepAlive = false
     if (proxy.serves(request.url ?? '')) return void proxy.http(request, response).catch(logBug)
@@ -239,14 +196,6 @@ export async function createGate(
     arrive(request)
     proxy.upgrade(request, socket, head).catch(logBug)
   })
-  server.on('clientError', (error: Error & { code?: string }, socket) => {
-    if (!socket.writable || error.code === 'ECONNRESET' || !canBeTold(socket))
-      return void socket.destroy()
-    const refusal = error.code === 'HPE_HEADER_OVERFLOW' ? new HeadersTooLarge() : new BadRequest()
-    socket.once('finish', () => socket.destroy())
-    return void socket.end(rawAnswerTo(refusal, ''))
-  })
-
   metrics.gauge('gatehouse_websockets', 'Open WebSockets', () => proxy.counts().sockets)
   metrics.gauge(
     'gatehouse_session_cache_bytes',
@@ -273,27 +222,6 @@ export async function createGate(
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   }
-}
-
-declare module 'node:net' {
-  interface Socket {
-    /** To the newest request that came on it. */
-    lastResponse?: ServerResponse
-  }
-}
-
-const lastResponseOn = (socket: Duplex) =>
-  socket instanceof Socket ? socket.lastResponse : undefined
-
-/** Whether a request on this connection is not answered yet, or not to its end. */
-const isAnswering = (socket: Duplex) => lastResponseOn(socket)?.writableFinished === false
-
-/** Whether what is wrong with the bytes of a connection can be answered: not into the answer to another request, nor in its place. */
-function canBeTold(socket: Duplex): boolean {
-  const last = lastResponseOn(socket)
-  if (!last || last.writableFinished) return true
-  const isItsTurn = last.socket !== null && !last.headersSent
-  return isItsTurn && !last.req.complete // the fault is in its own body
 }
 
 const isUnder = (prefix: string, path: string) => path === prefix || path.startsWith(`${prefix}/`)

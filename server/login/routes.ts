@@ -13,6 +13,7 @@ import passport from 'passport'
 import { paths, signInProblemPath, type User } from '../../shared/contract.ts'
 import type { Clock } from '../clock.ts'
 import type { Configuration } from '../configuration.ts'
+import type { Database } from '../database/pool.ts'
 import { BadRequest, DatabaseUnavailable, ProviderUnavailable } from '../errors.ts'
 import type { Csrf } from '../protection/csrf.ts'
 import type { Guard } from '../protection/guard.ts'
@@ -21,9 +22,10 @@ import type { LoggedIn, Provider } from '../provider/provider.ts'
 import type { SessionCookies } from '../sessions/cookie.ts'
 import { hashSessionId } from '../sessions/session.ts'
 import type { Sessions } from '../sessions/sessions.ts'
-import type { SessionStore } from '../sessions/store.ts'
+import { SessionStore } from '../sessions/store.ts'
 import type { Tokens } from '../tokens/tokens.ts'
-import type { LoginCookies, LoginInProgress } from './login-cookie.ts'
+import { createVault } from '../tokens/vault.ts'
+import { createLoginCookies, type LoginInProgress } from './login-cookie.ts'
 import { parseReturnTo } from './return-to.ts'
 import { ProviderStrategy, type StrategyOptions } from './strategy.ts'
 import { toUser } from './user.ts'
@@ -36,12 +38,11 @@ export interface LoginEvents {
 interface Parts {
   configuration: Pick<Configuration, 'appUrl' | 'frontendOrigins'>
   secrets: readonly string[]
+  database: Database
   provider: Provider
   sessions: Sessions
-  store: SessionStore
   tokens: Tokens
   cookies: SessionCookies
-  loginCookies: LoginCookies
   guard: Guard
   csrf: Csrf
   clock: Clock
@@ -55,7 +56,13 @@ class InvalidState extends Error {
 
 export function createLoginRoutes(parts: Parts): Router {
   const { configuration, provider, sessions, tokens, guard, csrf, clock, events } = parts
-  const { cookies, loginCookies } = parts
+  const { cookies } = parts
+  const loginCookies = createLoginCookies({
+    prefix: cookies.names.loginPrefix,
+    secure: configuration.appUrl.protocol === 'https:',
+    vault: createVault(parts.secrets, 'login cookie'),
+    clock,
+  })
   const authenticator = new passport.Authenticator()
   authenticator.use(new ProviderStrategy(provider))
   authenticator.serializeUser<User>((user, done) => done(null, user as User)) // logIn below passes a User
@@ -63,7 +70,7 @@ export function createLoginRoutes(parts: Parts): Router {
   const expressSession = session({
     name: cookies.names.session,
     secret: [...parts.secrets],
-    store: parts.store,
+    store: new SessionStore(parts.database),
     genid: createRandom,
     resave: false,
     saveUninitialized: false,

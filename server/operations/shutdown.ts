@@ -1,7 +1,6 @@
 // Leaving: no new connections, what is under way is finished, sockets are told, and what does not end is
 // cut in time. The signal may come twice, and to each process of a dyno.
-import type { IncomingMessage, Server } from 'node:http'
-import type { Socket } from 'node:net'
+import type { Server } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
 
 /** What can be drained: stops taking in, finishes, and gives back what it holds. */
@@ -9,21 +8,6 @@ export interface Drainable extends AsyncDisposable {
   server: Server
   /** Ends what would go on by itself: sockets, event streams, connections that nobody uses. */
   closeLongLived: () => Promise<void>
-}
-
-/** Connections that browsers open in advance and have not used yet: Node does not take them for idle. Gives the way to close them. */
-export function watchUnusedConnections(server: Server): () => void {
-  const unused = new Set<Socket>()
-  const used = ({ socket }: IncomingMessage) => void unused.delete(socket)
-  server.on('connection', (socket) => {
-    unused.add(socket)
-    socket.once('close', () => unused.delete(socket))
-  })
-  server.on('request', used)
-  server.on('upgrade', used)
-  return () => {
-    for (const socket of unused) socket.destroy()
-  }
 }
 
 const hardStopMs = 20_000 // and then what was opened is closed, and lines are written

@@ -1,6 +1,7 @@
 // Where a request comes from: one rule for HTTP and upgrades, and what CORS says of it. The browser's
 // own words decide (`Origin`, `Sec-Fetch-Site`); a request without our cookie has nothing to abuse.
 import type { IncomingMessage } from 'node:http'
+import type { RequestHandler } from 'express'
 import { csrfHeader } from '../../shared/contract.ts'
 import { CrossSite } from '../errors.ts'
 import { findCookieValues } from '../sessions/cookie.ts'
@@ -15,6 +16,8 @@ export interface CrossSiteRule {
   /** What lets a listed origin read the answer; empty for all others. */
   corsHeaders: (request: IncomingMessage) => Record<string, string>
   preflightHeaders: (request: IncomingMessage) => Record<string, string>
+  /** CORS for `/auth`, where nothing is kept by a cache either. */
+  forExpress: RequestHandler
 }
 
 interface Parts {
@@ -46,6 +49,23 @@ export function createCrossSiteRule(parts: Parts): CrossSiteRule {
     return site === 'cross-site' || site === 'same-site'
   }
 
+  const isPreflight = ({ method, headers }: IncomingMessage) =>
+    method === 'OPTIONS' &&
+    headers.origin !== undefined &&
+    headers['access-control-request-method'] !== undefined
+
+  const preflightHeaders = (request: IncomingMessage): Record<string, string> => {
+    const { origin } = request.headers
+    if (origin === undefined || !frontends.has(origin)) return vary
+    const asked = request.headers['access-control-request-headers']
+    return {
+      ...corsHeaders(request),
+      'Access-Control-Allow-Methods': 'GET, HEAD, POST, PUT, PATCH, DELETE',
+      'Access-Control-Allow-Headers': asked ?? csrfHeader,
+      'Access-Control-Max-Age': '600',
+    }
+  }
+
   return {
     check: (request, kind) => {
       const { origin, cookie } = request.headers
@@ -57,21 +77,13 @@ export function createCrossSiteRule(parts: Parts): CrossSiteRule {
     refuseElsewhere: (request) => {
       if (isFromElsewhere(request)) throw new CrossSite()
     },
-    isPreflight: ({ method, headers }) =>
-      method === 'OPTIONS' &&
-      headers.origin !== undefined &&
-      headers['access-control-request-method'] !== undefined,
+    isPreflight,
     corsHeaders,
-    preflightHeaders: (request) => {
-      const { origin } = request.headers
-      if (origin === undefined || !frontends.has(origin)) return vary
-      const asked = request.headers['access-control-request-headers']
-      return {
-        ...corsHeaders(request),
-        'Access-Control-Allow-Methods': 'GET, HEAD, POST, PUT, PATCH, DELETE',
-        'Access-Control-Allow-Headers': asked ?? csrfHeader,
-        'Access-Control-Max-Age': '600',
-      }
+    preflightHeaders,
+    forExpress: (request, response, next) => {
+      response.set({ 'Cache-Control': 'no-store', ...corsHeaders(request) })
+      if (isPreflight(request)) response.set(preflightHeaders(request)).status(204).end()
+      else next()
     },
   }
 }

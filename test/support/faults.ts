@@ -9,6 +9,8 @@ export interface Link extends AsyncDisposable {
   cut: () => void
   /** Takes connections and bytes, and passes nothing on: a black hole, in both directions. */
   silence: () => void
+  /** As `silence`, but a connection that has said this word goes on. */
+  silenceAllBut: (word: string) => void
   /** From now on new connections pass; those that fell silent are reset. */
   restore: () => void
 }
@@ -16,6 +18,7 @@ export interface Link extends AsyncDisposable {
 /** Starts a line to a port of this machine, asked anew for each connection. */
 export async function startLink(toPort: () => number): Promise<Link> {
   let state: 'open' | 'cut' | 'silent' = 'open'
+  let spared = ''
   const sockets = new Set<Socket>()
   const keep = (socket: Socket) => {
     sockets.add(socket)
@@ -34,8 +37,14 @@ export async function startLink(toPort: () => number): Promise<Link> {
     if (state === 'cut') return near.resetAndDestroy()
     const far = connect(toPort(), '127.0.0.1')
     keep(far)
+    let said = ''
+    near.on('data', (chunk: Buffer) => {
+      said = (said + chunk.toString('latin1')).slice(-2000)
+    })
+    const passes = () =>
+      state === 'open' || (state === 'silent' && spared !== '' && said.includes(spared))
     const pass = (from: Socket, to: Socket) => {
-      from.on('data', (chunk) => void (state === 'open' && to.write(chunk)))
+      from.on('data', (chunk) => void (passes() && to.write(chunk)))
       from.once('close', () => to.destroy())
     }
     pass(near, far)
@@ -53,6 +62,11 @@ export async function startLink(toPort: () => number): Promise<Link> {
     },
     silence: () => {
       state = 'silent'
+      spared = ''
+    },
+    silenceAllBut: (word) => {
+      state = 'silent'
+      spared = word
     },
     restore: () => {
       if (state === 'silent') reset()
