@@ -87,8 +87,8 @@ export function createRefresh(parts: Parts): Refresh {
 
   /**
    * Stores what was granted. The old refresh token is spent and this is the only copy of the new one, so a
-   * database that is away is waited for, longer than the lease: while it is away nobody else takes one, and
-   * whoever was faster afterwards has made another version, which this does not touch.
+   * database that is away is waited for, longer than the lease: to give up would lose the session for sure.
+   * Whoever took the lease meanwhile has made another version, which this does not touch.
    */
   const store = async (session: LiveSession, version: number, grant: Grant): Promise<boolean> => {
     for (const giveUpAt = performance.now() + storeWithinMs; ;) {
