@@ -5,7 +5,7 @@ import { test } from 'node:test'
 import pg from 'pg'
 import type { OwnSessions } from '../../shared/contract.ts'
 import { hashSessionId } from '../../server/sessions/session.ts'
-import { createDatabase } from '../support/database.ts'
+import { createDatabase, type TestDatabase } from '../support/database.ts'
 import { startLink } from '../support/faults.ts'
 import { startGate, startGateProcesses } from '../support/gate.ts'
 import { startScriptedProvider } from '../support/scripted-provider.ts'
@@ -299,17 +299,20 @@ test('a late answer to a session that its browser has replaced leaves the new co
   assert.equal((await browser.fetch('/auth/me', { via: there })).status, 200)
 })
 
+/** The gate's line to its database, which can be cut; the test's own goes past it. */
+async function startLinkTo(database: TestDatabase) {
+  const url = new URL(database.url)
+  const port = Number(url.port)
+  const link = await startLink(() => port)
+  url.port = String(link.port)
+  return { ...link, environment: { DATABASE_URL: url.href } }
+}
+
 test('an end whose answer is lost on the way from the database is heard of all the same', async () => {
   await using provider = await startScriptedProvider()
   await using database = await createDatabase()
-  const port = Number(new URL(database.url).port)
-  await using link = await startLink(() => port)
-  const url = new URL(database.url)
-  url.port = String(link.port)
-  await using world = await startGate({
-    ...{ provider, database },
-    environment: { DATABASE_URL: url.href },
-  })
+  await using link = await startLinkTo(database)
+  await using world = await startGate({ provider, database, environment: link.environment })
   const browser = world.browser()
   await browser.login()
   const before = browser.cookieHeader()
@@ -337,14 +340,8 @@ test('an end whose answer is lost on the way from the database is heard of all t
 test('what was remembered while the line to the others was cut is not believed when it is back', async () => {
   await using provider = await startScriptedProvider()
   await using database = await createDatabase()
-  const port = Number(new URL(database.url).port)
-  await using link = await startLink(() => port)
-  const url = new URL(database.url)
-  url.port = String(link.port)
-  await using world = await startGate({
-    ...{ provider, database },
-    environment: { DATABASE_URL: url.href },
-  })
+  await using link = await startLinkTo(database)
+  await using world = await startGate({ provider, database, environment: link.environment })
   const browser = world.browser()
   await browser.login()
   assert.equal((await browser.fetch('/api/x')).status, 200)
