@@ -41,7 +41,11 @@ async function run(): Promise<number> {
   events.started({ port: configuration.port, origin: configuration.appUrl.origin, configuration })
 
   if (!stop.signal.aborted) await once(stop.signal, 'abort')
-  setTimeout(() => process.exit(0), longestEndMs).unref() // whatever does not end by itself
+  const leave = () => {
+    log.warn({}, 'not everything had ended when the time was up')
+    process.exit(0)
+  }
+  setTimeout(leave, longestEndMs).unref()
   const finished = await drain(gate)
   events.stopped({ finished })
   return 0

@@ -21,11 +21,11 @@ import {
 import type { CrossSiteRule } from '../protection/cross-site.ts'
 import type { LiveSession, SessionIdHash } from '../sessions/session.ts'
 import type { Sessions } from '../sessions/sessions.ts'
+import type { Watched } from '../sessions/watch.ts'
 import type { Upstream } from '../upstream-table.ts'
 import { lateFor, type Admission, type Knock } from './admission.ts'
 import type { HeaderRules } from './headers.ts'
 import { createOpenList, type Listed, type OpenList } from './open-list.ts'
-import type { Watched } from '../sessions/watch.ts'
 import { openTunnel, partFrom, type Tunnel } from './tunnel.ts'
 import { originOf } from './upstreams.ts'
 

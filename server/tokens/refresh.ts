@@ -91,12 +91,15 @@ export function createRefresh(parts: Parts): Refresh {
    * Whoever took the lease meanwhile has made another version, which this does not touch.
    */
   const store = async (session: LiveSession, version: number, grant: Grant): Promise<boolean> => {
-    for (const giveUpAt = performance.now() + storeWithinMs; ;) {
+    const giveUpAt = performance.now() + storeWithinMs
+    for (let tries = 0; ; tries += 1) {
       try {
         return await rows.replace(session, version, grant)
       } catch (error) {
         if (!(error instanceof DatabaseUnavailable) || performance.now() > giveUpAt) throw error
-        log.warn({ err: error }, 'new tokens could not be stored yet; trying again')
+        // Said once: an outage is long, and many sessions are refreshed in it.
+        if (tries === 0)
+          log.warn({ err: error }, 'new tokens could not be stored yet; trying again')
         await delay(250)
       }
     }

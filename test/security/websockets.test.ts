@@ -1,13 +1,15 @@
 // WebSockets through the whole gate: how many, how long, and what is left of those that went wrong.
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
+import { connect } from 'node:net'
 import { test } from 'node:test'
 import type { WebSocket } from 'ws'
 import { sendRaw } from '../proxy/world.ts'
 import { HandshakeRefused, type Browser } from '../support/browser.ts'
-import { startGate } from '../support/gate.ts'
+import { startGate, type World } from '../support/gate.ts'
 import { startScriptedProvider } from '../support/scripted-provider.ts'
 import { until } from '../support/until.ts'
+import { startUpstream } from '../support/upstream.ts'
 
 test('a session has so many sockets and no more; a slow reader holds its upstream back (ASVS 4.4) [T110]', async () => {
   await using provider = await startScriptedProvider()
@@ -134,9 +136,16 @@ test('an upgrade that is not for a WebSocket here is refused, its connection clo
 
 test('after 25 s without a word a socket is pinged and an event stream says something, for routers that cut at 55 s (contract 3, 5) [T111]', async () => {
   await using provider = await startScriptedProvider()
-  await using world = await startGate({ provider })
+  await using upstream = await startUpstream()
+  const row = { path: '/api', target: upstream.url, timeoutMs: 60_000 }
+  await using world = await startGate({
+    ...{ provider, upstream },
+    environment: { UPSTREAMS: JSON.stringify([row]) },
+  })
   const browser = world.browser()
   await browser.login()
+  const leaving = await openQueuedStream(world, browser)
+  await leaving.logout() // its stream is ended before it could begin, and must not be written to any more
   const socket = await browser.webSocket('/api/ws')
   const events = await browser.open('/auth/events')
   const startedAt = performance.now()
@@ -153,6 +162,22 @@ test('after 25 s without a word a socket is pinged and an event stream says some
   socket.close()
   events.destroy()
 })
+
+/** A browser whose event stream waits behind somebody else's request on its connection, which is not answered. */
+async function openQueuedStream(world: World, other: Browser): Promise<Browser> {
+  world.upstream.answer((request, response) => void (request.url !== '/api/wait' && response.end()))
+  const browser = world.browser()
+  await browser.login()
+  const get = (path: string, { cookieHeader }: Browser) =>
+    `GET ${path} HTTP/1.1\r\nHost: x\r\nCookie: ${cookieHeader()}\r\n\r\n`
+  const socket = connect(world.port, '127.0.0.1')
+  socket.write(get('/api/wait', other) + get('/auth/events', browser))
+  await until('both are under way', () =>
+    world.upstream.seen.some(({ url }) => url === '/api/wait'),
+  )
+  assert.equal((await browser.fetch('/auth/me')).status, 200) // by now the stream is there, too
+  return browser
+}
 
 async function openIfAPlaceIsFree(browser: Browser): Promise<WebSocket | undefined> {
   try {
